@@ -1,0 +1,1 @@
+"""autoal: which points should I label next, and who decides how?"""

@@ -1,0 +1,62 @@
+"""The one place that chooses devices and the one that knows chunk sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+
+import torch
+
+from autoal.errors import DeviceUnavailable, InvalidInput
+
+__all__ = ["CHUNK_BYTES", "chunks", "full_precision_matmul", "peak_bytes", "resolve_device"]
+
+CHUNK_BYTES = 128 * 2**20
+"""Default size of one temporary array, in bytes. Results do not depend on it."""
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """`"auto"` is CUDA where there is one, else the CPU; a device asked for by name must be there.
+
+    Raises DeviceUnavailable where it is not, InvalidInput where the name means nothing.
+    """
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidInput(f"got device={device!r}; wanted 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
+    if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
+        raise DeviceUnavailable(
+            f"got device={str(device)!r}, but torch sees {torch.cuda.device_count()} CUDA device(s); "
+            "use device='auto' or 'cpu', or install a CUDA build of torch"
+        )
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceUnavailable("got device='mps', but torch sees none; use device='auto' or 'cpu'")
+    return chosen
+
+
+def chunks(n: int, bytes_per_row: float, budget: int | None = None) -> Iterator[slice]:
+    """Slices that cover `range(n)`, each so short that a temporary of `bytes_per_row` per row fits the budget."""
+    step = max(1, int((budget or CHUNK_BYTES) // max(1.0, bytes_per_row)))
+    for start in range(0, n, step):
+        yield slice(start, min(n, start + step))
+
+
+def peak_bytes() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+@contextlib.contextmanager
+def full_precision_matmul() -> Iterator[None]:
+    """TF32 off: |x|^2 + |y|^2 - 2xy means nothing for near neighbours in TF32."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

@@ -1,0 +1,1 @@
+"""Comparison runs: cells, journal, measures."""

@@ -1,0 +1,1 @@
+"""Models behind one protocol: torch modules, scikit-learn estimators, precomputed outputs."""

@@ -1,0 +1,39 @@
+"""What AutoAL asks of a model: train on labeled rows, then say what it thinks of any rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from autoal.outputs import ModelOutputs
+
+__all__ = ["ModelAdapter", "Progress"]
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total)."""
+
+
+@runtime_checkable
+class ModelAdapter(Protocol):
+    """One protocol for torch modules, scikit-learn estimators and precomputed outputs.
+
+    `rows` is any source of rows that `autoal.data.Pool` accepts: it has a length and `rows.take(indices)`
+    gives a float32 tensor (n, ...) of inputs as the model wants them.
+    """
+
+    provides: frozenset[str]
+    """Fields of ModelOutputs it can give."""
+
+    def fit(self, rows: Any, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
+        """Trains from scratch on rows[indices] with labels (n,) in 0..num_classes-1, as a function of `seed`."""
+
+    def outputs(
+        self, rows: Any, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
+    ) -> ModelOutputs:
+        """The fields in `needs` for rows[indices], computed in chunks, on `device`. Leaves the model as it was."""
+
+    def predict_log_probs(self, rows: Any, indices: Tensor) -> Tensor:
+        """(n, C) float32 log probabilities on the CPU, for evaluation."""

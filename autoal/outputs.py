@@ -1,0 +1,111 @@
+"""What a trained model says about points, and what a strategy may look at.
+
+Axes: N pool, L labeled, C classes, D embedding, K posterior samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoal.errors import InvalidInput, MissingOutput
+
+__all__ = ["OUTPUT_FIELDS", "ModelOutputs", "PoolView", "check_outputs"]
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """Outputs of one model for n points, each computed once per round and shared by all candidates.
+
+    A field is None where no candidate needs it or the model cannot give it.
+    """
+
+    log_probs: Tensor | None = None
+    """(n, C) log class probabilities, from log_softmax."""
+    embeddings: Tensor | None = None
+    """(n, D) input of the last linear layer, or standardised inputs where the model has no such layer."""
+    mc_log_probs: Tensor | None = None
+    """(n, K, C) log probabilities of K posterior samples; sample k is the same function for every point."""
+
+    def __len__(self) -> int:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                return int(value.shape[0])
+        return 0
+
+    def present(self) -> frozenset[str]:
+        """Names of the fields that are there."""
+        return frozenset(f.name for f in fields(self) if getattr(self, f.name) is not None)
+
+    def require(self, name: str) -> Tensor:
+        """The field `name`; raises MissingOutput where it was not computed."""
+        value = getattr(self, name, None)
+        if value is None:
+            present = ", ".join(sorted(self.present())) or "nothing"
+            raise MissingOutput(f"{name} was not computed, only {present}; add it to the strategy's `needs`")
+        return value
+
+    def map(self, function: Any) -> ModelOutputs:
+        """A copy with `function` applied to each tensor."""
+        return replace(self, **{name: function(getattr(self, name)) for name in self.present()})
+
+    def __getitem__(self, index: Any) -> ModelOutputs:
+        return self.map(lambda tensor: tensor[index])
+
+    def to(self, device: torch.device) -> ModelOutputs:
+        return self.map(lambda tensor: tensor.to(device))
+
+
+OUTPUT_FIELDS = frozenset(f.name for f in fields(ModelOutputs))
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """All a strategy may look at in one round: never the network, never a label of the pool.
+
+    Positions 0..N-1 count rows of `pool`; only `autoal.data.Pool` turns them into indices of a data set.
+    """
+
+    pool: ModelOutputs
+    """Outputs of the N points that may be asked for."""
+    labeled: ModelOutputs
+    """Outputs of the L labeled points, from the same model."""
+    labels: Tensor
+    """(L,) class of each labeled point, int64 in 0..C-1."""
+    num_classes: int
+    """C, from the label space; a class may have no labeled point yet."""
+    costs: Tensor | None = None
+    """(N,) price of each label, or None where all cost the same."""
+
+    @property
+    def device(self) -> torch.device:
+        for name in sorted(self.pool.present()):
+            return self.pool.require(name).device
+        return self.labels.device
+
+    def __len__(self) -> int:
+        return len(self.pool)
+
+
+def check_outputs(outputs: ModelOutputs, n: int, num_classes: int | None, what: str) -> None:
+    """Raises InvalidInput where a field has the wrong length or width, or holds NaN (naming the rows)."""
+    for name in sorted(outputs.present()):
+        tensor = outputs.require(name)
+        if tensor.shape[0] != n:
+            raise InvalidInput(f"{name} of the {what} has {tensor.shape[0]} rows; wanted {n}, one for each point")
+        if num_classes is not None and name.endswith("log_probs") and tensor.shape[-1] != num_classes:
+            raise InvalidInput(
+                f"{name} of the {what} has {tensor.shape[-1]} columns, but there are {num_classes} classes; "
+                "the model's last layer must have one output per class"
+            )
+        bad = tensor.isnan() if name.endswith("log_probs") else ~tensor.isfinite()
+        if bool(bad.any()):
+            rows = bad.reshape(n, -1).any(dim=1).nonzero().flatten()
+            raise InvalidInput(
+                f"{name} of the {what} is NaN or infinite for {len(rows)} of {n} points (first rows "
+                f"{rows[:5].tolist()}); check the inputs, or lower the learning rate of the model"
+            )

@@ -1,0 +1,1 @@
+"""The search: SearchNet, FitNet, relaxed selection, episodes, and the bi-level step."""

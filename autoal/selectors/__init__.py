@@ -1,0 +1,1 @@
+"""Selectors: AutoAL, and what a selector is."""

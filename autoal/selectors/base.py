@@ -1,0 +1,69 @@
+"""What a selector is: the outputs of one round in, a batch out. AutoAL is one; so is every rival."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from autoal.outputs import PoolView
+
+__all__ = ["RoundState", "Selection", "Selector"]
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """One round as a selector sees it. The view never holds a label of the pool."""
+
+    view: PoolView
+    round: int
+    """0 for the first query."""
+    seed: int
+    """Seed of the run; generators are made from (seed, round, purpose)."""
+    pool_ids: Tensor
+    """(N,) int64, identity of each pool point, the same in every round; ascending."""
+    labeled_ids: Tensor
+    """(L,) int64, identity of each labeled point; ascending."""
+    inputs: Any = None
+    """Rows of the data set behind the ids (`Rows`), for selectors that train a network of their own."""
+    device: torch.device = torch.device("cpu")
+
+
+class Selection(NamedTuple):
+    """A selector's answer."""
+
+    positions: Tensor
+    """(b,) distinct positions in the pool, best first."""
+    utilities: Tensor
+    """(N,) float64, higher is more wanted."""
+    weights: Mapping[str, float] = {}
+    """Weight of each candidate, summing to 1; empty where the selector has none."""
+    votes: Mapping[str, Tensor] = {}
+    """For each candidate, (b,) bool: whether it wanted that pick."""
+    diagnostics: Mapping[str, Any] = {}
+    """Losses, gate, candidates dropped and why; only what JSON can hold."""
+
+
+class Selector(Protocol):
+    """Anything that can be run by `autoal compare`."""
+
+    name: str
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Fields of ModelOutputs to compute for it."""
+
+    def select(self, state: RoundState, batch_size: int) -> Selection:
+        """A batch for this round. A selector may remember earlier rounds of the same run, never anything else."""
+
+    def reset(self) -> None:
+        """Forgets every earlier round, so that the next run starts as a fresh process would."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive kill -9 between rounds, as JSON: `load_state_dict` of it continues the run as if
+        nothing had happened. Empty for a selector without memory."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...

@@ -1,0 +1,104 @@
+"""What a candidate strategy is: a function of the outputs of a trained model. One file each, 30 to 80 lines."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from autoal.errors import InvalidInput, PoolExhausted
+from autoal.outputs import PoolView
+
+__all__ = ["Proposal", "Strategy", "check_batch_size", "ordered", "random_ties", "top_scores"]
+
+
+class Proposal(NamedTuple):
+    """What one strategy would ask for."""
+
+    indices: Tensor
+    """(b,) distinct pool positions, int64, best first."""
+    scores: Tensor
+    """(N,) float64, higher is more wanted; a set method marks its picks by their order."""
+
+
+class Strategy(BaseEstimator):
+    """Base class of every candidate: the constructor only stores, `propose` is a function of its arguments.
+
+    Subclasses set the class attributes below and write `_propose`. They keep no state between calls, draw only
+    from the generator they are given, and never change their input.
+    """
+
+    name: ClassVar[str]
+    """What a user types."""
+    family: ClassVar[str]
+    """`uncertainty`, `gradient`, `diversity`, or `open set`."""
+    source: ClassVar[str]
+    """Paper, as in `Sener and Savarese 2018, arXiv 1708.00489`."""
+    cost: ClassVar[str]
+    """Time in N, L, b, C, D, K, as in `N b D`."""
+    needs: frozenset[str]
+    """Fields of ModelOutputs it reads."""
+    draws: ClassVar[bool] = False
+    """Whether the answer depends on the generator beyond breaking ties."""
+
+    def propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
+        """`batch_size` distinct positions of `view`, best first, and a score for all N.
+
+        Raises PoolExhausted where batch_size > N, MissingOutput where the view lacks something in `needs`.
+        """
+        check_batch_size(batch_size, len(view))
+        for field in self.needs:
+            view.pool.require(field)
+        with torch.no_grad():
+            return self._propose(view, batch_size, rng)
+
+    @abstractmethod
+    def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal: ...
+
+
+def check_batch_size(batch_size: int, n: int) -> None:
+    """Raises InvalidInput below 1 and PoolExhausted above n."""
+    if batch_size < 1:
+        raise InvalidInput(f"got batch_size={batch_size}; wanted at least 1")
+    if batch_size > n:
+        raise PoolExhausted(f"got batch_size={batch_size}, but the pool holds {n} points; ask for {n} or fewer")
+
+
+def random_ties(scores: Tensor, rng: torch.Generator) -> Tensor:
+    """(N,) positions by falling score; equal scores in an order drawn from `rng` (a stable sort would turn the
+    order of the file into a hidden prior)."""
+    shuffle = torch.randperm(len(scores), generator=rng).to(scores.device)
+    return shuffle[torch.sort(scores[shuffle], descending=True, stable=True).indices]
+
+
+def top_scores(scores: Tensor, batch_size: int, rng: torch.Generator) -> Proposal:
+    """The `batch_size` highest scores (N,), ties broken by `rng`. Raises InvalidInput on NaN."""
+    scores = scores.double()
+    if bool(scores.isnan().any()):
+        rows = scores.isnan().nonzero().flatten()
+        raise InvalidInput(
+            f"{len(rows)} scores are NaN (first positions {rows[:5].tolist()}); check the model's outputs"
+        )
+    return Proposal(random_ties(scores, rng)[:batch_size], scores)
+
+
+def ordered(indices: Tensor, rest: Tensor) -> Proposal:
+    """The proposal of a set method: picks in order, above all others; `rest` (N,) orders those.
+
+    Scores are ranks in [0, 1): the picks get the top places, the others the order of `rest`.
+    """
+    rest = rest.double().clone()
+    n = len(rest)
+    rest[indices] = -torch.inf
+    ranks = torch.empty(n, dtype=torch.float64, device=rest.device)
+    # Equal values of `rest` share one rank, so that the score says nothing the method did not say.
+    values, inverse = torch.unique(rest, sorted=True, return_inverse=True)
+    counts = torch.bincount(inverse, minlength=len(values)).double()
+    below = counts.cumsum(0) - counts
+    ranks = (below + 0.5 * (counts - 1))[inverse] / n
+    order = torch.arange(len(indices), dtype=torch.float64, device=rest.device)
+    ranks[indices] = (n - 1 - order) / n
+    return Proposal(indices, ranks)

@@ -1,0 +1,1 @@
+"""What AutoAL is compared with. Imports autoal; nothing in autoal imports it."""
