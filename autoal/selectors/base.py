@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from autoal.outputs import PoolView
@@ -29,7 +28,10 @@ class RoundState:
     """(L,) int64, identity of each labeled point; ascending."""
     inputs: Any = None
     """Rows of the data set behind the ids (`Rows`), for selectors that train a network of their own."""
-    device: torch.device = torch.device("cpu")
+    pool_indices: Tensor | None = None
+    """(N,) index of each pool point in `inputs`."""
+    labeled_indices: Tensor | None = None
+    """(L,) index of each labeled point in `inputs`."""
 
 
 class Selection(NamedTuple):

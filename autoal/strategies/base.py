@@ -79,9 +79,7 @@ def top_scores(scores: Tensor, batch_size: int, rng: torch.Generator) -> Proposa
     scores = scores.double()
     if bool(scores.isnan().any()):
         rows = scores.isnan().nonzero().flatten()
-        raise InvalidInput(
-            f"{len(rows)} scores are NaN (first positions {rows[:5].tolist()}); check the model's outputs"
-        )
+        raise InvalidInput(f"{len(rows)} scores are NaN (first positions {rows[:5].tolist()}); check the model")
     return Proposal(random_ties(scores, rng)[:batch_size], scores)
 
 
