@@ -1,1 +1,18 @@
 """Data: rows of any kind behind one interface, and the one place that converts between index spaces."""
+
+from autoal.data.datasets import DATASETS, dataset_names, load_dataset
+from autoal.data.labeled_data import LabeledData
+from autoal.data.pool import Pool
+from autoal.data.rows import ConcatRows, Rows, as_rows, check_finite
+
+__all__ = [
+    "DATASETS",
+    "ConcatRows",
+    "LabeledData",
+    "Pool",
+    "Rows",
+    "as_rows",
+    "check_finite",
+    "dataset_names",
+    "load_dataset",
+]

@@ -1,0 +1,131 @@
+"""Data sets as `.npz` archives: those in the folder `$AUTOAL_DATA`, and the user's own with X and y.
+
+Keys of an archive: `X` (tabular float32, or uint8 grey images), or `jpeg` and `offsets`, or `utf8` and `offsets`;
+`y`; and, some of them, `classes`, `split` (0 train, others test), `group`, `categorical` (which columns hold codes).
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoal.data.cache import cached_array, content_key
+from autoal.data.frames import one_hot
+from autoal.data.labeled_data import LabeledData
+from autoal.data.labels import class_numbers, class_table, is_missing, label_array
+from autoal.errors import InvalidInput
+
+__all__ = ["archives", "read_archive"]
+
+TEXT_FEATURES = 256
+
+
+def archives() -> dict[str, Path]:
+    """The archives in `$AUTOAL_DATA`, by `folder/name`; empty where the variable is not set."""
+    root = os.environ.get("AUTOAL_DATA")
+    if not root:
+        return {}
+    return {f"{path.parent.name}/{path.stem}": path for path in sorted(Path(root).expanduser().glob("*/*.npz"))}
+
+
+def read_archive(path: Path, name: str) -> LabeledData:
+    """The data set in one `.npz` file. Raises InvalidInput where a key is missing or the file cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {key: file[key] for key in file.files}
+    except (ValueError, OSError) as error:
+        raise InvalidInput(
+            f"{str(path)!r} cannot be read ({error}); wanted an .npz file of plain arrays, X and y"
+        ) from error
+    if "y" not in content or not content.keys() & {"X", "jpeg", "utf8"}:
+        raise InvalidInput(f"{str(path)!r} holds {sorted(content)}; wanted X and y")
+    y, classes = _targets(content)
+    split = content.get("split")
+    test = None if split is None else np.flatnonzero(split != 0)
+    notes: tuple[str, ...] = ()
+    if "jpeg" in content:
+        X: Any = cached_array(f"{path.stem}-{content_key(path)}-pixels", lambda: _decoded(content, path))
+    elif "utf8" in content:
+        train = np.arange(len(y)) if split is None else np.flatnonzero(split == 0)
+        X = cached_array(f"{path.stem}-{content_key(path)}-text{TEXT_FEATURES}", lambda: _text_features(content, train))
+        notes = (
+            f"text as TF-IDF reduced to {X.shape[1]} columns, fitted without labels on the {len(train)} training texts",
+        )
+    elif content["X"].dtype.kind == "f" and content["X"].ndim == 2:
+        X, notes = _tabular(content["X"], content.get("categorical"))
+    else:
+        X = content["X"]
+    if len(X) != len(y):
+        raise InvalidInput(f"{str(path)!r} holds {len(X)} rows and {len(y)} labels; wanted as many")
+    return LabeledData(name, X, y, classes, test, content.get("group"), notes)
+
+
+def _targets(content: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Class numbers and class names; or float targets and None."""
+    y = label_array(content["y"])
+    if "classes" in content:
+        return y.astype(np.int64), content["classes"]
+    missing = is_missing(y)
+    if y.dtype.kind == "f" and (y[~missing] != np.floor(y[~missing])).any():
+        return y.astype(np.float64), None
+    classes = class_table(y[~missing])
+    numbers = np.full(len(y), -1, dtype=np.int64)
+    numbers[~missing] = class_numbers(y[~missing], classes)
+    return numbers, classes
+
+
+def _tabular(X: NDArray[Any], categorical: NDArray[Any] | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Numbers with gaps filled by the column's median; coded columns one-hot, zeros where missing."""
+    is_code = np.zeros(X.shape[1], dtype=bool) if categorical is None else categorical.astype(bool)
+    blocks, filled = [], 0
+    for column, coded in zip(X.T, is_code, strict=True):
+        gaps = np.isnan(column)
+        if coded:
+            codes = np.where(gaps, -1, column).astype(np.int64)
+            blocks.append(one_hot(codes, int(codes.max(initial=0)) + 1))
+            continue
+        filled += int(gaps.sum())
+        median = np.median(column[~gaps]) if not gaps.all() else 0.0
+        blocks.append(np.where(gaps, median, column).astype(np.float32)[:, None])
+    notes = [f"{filled} missing numbers filled with the median of their column"] if filled else []
+    if is_code.any():
+        notes.append(f"{int(is_code.sum())} categorical columns one-hot encoded")
+    return np.concatenate(blocks, axis=1), tuple(notes)
+
+
+def _pieces(content: Mapping[str, NDArray[Any]], key: str) -> list[bytes]:
+    data, offsets = content[key].tobytes(), content["offsets"].tolist()
+    return [data[start:stop] for start, stop in itertools.pairwise(offsets)]
+
+
+def _decoded(content: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.uint8]:
+    """(n, h, w, 3) pixels of the JPEG pictures."""
+    from PIL import Image
+
+    pictures = [np.asarray(Image.open(io.BytesIO(piece)).convert("RGB")) for piece in _pieces(content, "jpeg")]
+    shapes = {picture.shape for picture in pictures}
+    if len(shapes) != 1:
+        raise InvalidInput(
+            f"{str(path)!r} holds pictures of different sizes ({sorted(shapes)[:3]}...); wanted one size"
+        )
+    return np.stack(pictures)
+
+
+def _text_features(content: Mapping[str, NDArray[Any]], train: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n, up to 256) latent semantic features of the texts (TF-IDF, then truncated SVD); labels are not used."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [piece.decode("utf-8", errors="replace") for piece in _pieces(content, "utf8")]
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2 if len(train) > 1000 else 1)
+    fitted = vectorizer.fit_transform([texts[i] for i in train])
+    width = max(1, min(TEXT_FEATURES, fitted.shape[1] - 1, len(train) - 1))
+    svd = TruncatedSVD(width, random_state=0).fit(fitted)
+    return svd.transform(vectorizer.transform(texts)).astype(np.float32)

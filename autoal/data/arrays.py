@@ -1,0 +1,146 @@
+"""Rows held in one array: dense (in memory or mapped from a file) or scipy sparse."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoal.errors import InvalidInput
+
+__all__ = ["ArrayRows", "Index", "SparseRows", "fingerprint", "row_selector"]
+
+Index = Tensor | slice | NDArray[np.int64]
+"""What `take` and `native` accept: row numbers (n,), or a slice."""
+
+CHANNELS = (1, 3, 4)
+
+
+def row_selector(indices: Index) -> slice | NDArray[np.int64]:
+    """`indices` as something numpy can index with."""
+    if isinstance(indices, slice):
+        return indices
+    if isinstance(indices, Tensor):
+        indices = indices.detach().cpu().numpy()
+    return np.asarray(indices, dtype=np.int64)
+
+
+def fingerprint(rows: Any) -> str:
+    """Hash of the shape and of up to 64 evenly spaced rows: cheap, and equal for equal contents in any container."""
+    n = len(rows)
+    sample = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(np.int64))
+    digest = hashlib.sha256(f"{n}:{tuple(rows.row_shape)}:".encode())
+    digest.update(np.ascontiguousarray(rows.take(sample).numpy()).tobytes())
+    return digest.hexdigest()[:32]
+
+
+class ArrayRows:
+    """Rows of a dense array: (n, d) tabular, (n, h, w) grey images, or (n, h, w, c) / (n, c, h, w) images.
+
+    Channels are last where the last axis is 1, 3 or 4 long and the second is not. `take` gives images as
+    (n, c, h, w), and uint8 images as numbers in [0, 1]. The array is read, never copied or changed.
+
+    Raises InvalidInput for other shapes, for arrays without rows or columns, and for dtypes that are not numbers.
+    """
+
+    def __init__(self, array: NDArray[Any], what: str = "X") -> None:
+        _check_array(array, what)
+        self.array = array
+        self.is_image = array.ndim > 2
+        self.channels_last = array.ndim == 4 and array.shape[3] in CHANNELS and array.shape[1] not in CHANNELS
+        self.always_finite = array.dtype.kind in "biu"
+
+    def __len__(self) -> int:
+        return int(self.array.shape[0])
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        shape = tuple(int(size) for size in self.array.shape[1:])
+        if len(shape) == 2:
+            return (1, *shape)
+        return (shape[2], shape[0], shape[1]) if self.channels_last else shape
+
+    def take(self, indices: Index) -> Tensor:
+        """float32 (n, ...) on the CPU; always a copy, so that a module that works in place cannot reach the data."""
+        part = self.array[row_selector(indices)]
+        if self.channels_last:
+            part = np.moveaxis(part, 3, 1)
+        elif part.ndim == 3:
+            part = part[:, None]
+        with np.errstate(over="ignore"):  # a float64 too large for float32 becomes inf, which check_finite reports
+            values = np.array(part, dtype=np.float32, order="C", copy=True)
+        if self.is_image and self.array.dtype == np.uint8:
+            values /= 255.0
+        return torch.from_numpy(values)
+
+    def native(self, indices: Index) -> NDArray[np.float64]:
+        """(n, d) float64 for scikit-learn, not rounded to float32 on the way; images as `take` has them, flattened."""
+        if self.is_image:
+            return self.take(indices).flatten(1).numpy().astype(np.float64)
+        return np.array(self.array[row_selector(indices)], dtype=np.float64, order="C", copy=True)
+
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+class SparseRows:
+    """Rows of a scipy sparse matrix (n, d). `take` makes the asked rows dense, `native` keeps them sparse."""
+
+    is_sparse = True
+
+    def __init__(self, matrix: Any, what: str = "X") -> None:
+        if matrix.ndim != 2:
+            raise InvalidInput(f"got a sparse {what} of shape {matrix.shape}; wanted a 2-D matrix (rows, columns)")
+        if matrix.dtype.kind not in "biuf":
+            raise InvalidInput(
+                f"got a sparse {what} of dtype {matrix.dtype}; wanted numbers, e.g. {what}.astype('float32')"
+            )
+        _check_extent(matrix.shape, what)
+        self.matrix = matrix.tocsr()
+        self.always_finite = matrix.dtype.kind in "biu"
+
+    def __len__(self) -> int:
+        return int(self.matrix.shape[0])
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (int(self.matrix.shape[1]),)
+
+    def take(self, indices: Index) -> Tensor:
+        return torch.from_numpy(self.native(indices).toarray().astype(np.float32))
+
+    def native(self, indices: Index) -> Any:
+        return self.matrix[row_selector(indices)]
+
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+def _check_array(array: NDArray[Any], what: str) -> None:
+    if array.dtype.kind not in "biuf":
+        raise InvalidInput(
+            f"got {what} of dtype {array.dtype}; wanted numbers: use {what}.astype('float32'), or a pandas DataFrame, "
+            "whose text columns are one-hot encoded"
+        )
+    if array.ndim == 1:
+        raise InvalidInput(
+            f"got a 1-D {what} of shape {array.shape}; wanted one row per point: "
+            f"{what}.reshape(-1, 1) where each point is one number, {what}.reshape(1, -1) where it is a single point"
+        )
+    if not 2 <= array.ndim <= 4:
+        raise InvalidInput(
+            f"got {what} of shape {array.shape}; wanted (n, d), (n, h, w), (n, h, w, c) or (n, c, h, w); "
+            "for rows of another shape pass a torch Dataset, whose items are taken as they are"
+        )
+    _check_extent(array.shape, what)
+
+
+def _check_extent(shape: tuple[int, ...], what: str) -> None:
+    if shape[0] == 0:
+        raise InvalidInput(f"got {what} of shape {tuple(shape)}, without rows; wanted at least one point")
+    if 0 in shape:
+        raise InvalidInput(f"got {what} of shape {tuple(shape)}, without columns; wanted at least one number per point")

@@ -1,0 +1,79 @@
+"""The user's own data: a table with a label column, or a folder of images with one subfolder per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from autoal.data.labeled_data import LabeledData
+from autoal.data.labels import class_numbers, class_table, is_missing, label_array
+from autoal.errors import InvalidInput
+
+__all__ = ["LABEL_COLUMNS", "read_image_folder", "read_table"]
+
+LABEL_COLUMNS = ("label", "y", "target", "class")
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+
+def read_table(path: Path, label: str | None = None) -> LabeledData:
+    """A `.csv` or `.parquet` file; `label` names the column of labels, by default the first of LABEL_COLUMNS there is.
+
+    An empty label is missing (-1 in `y`). Raises InvalidInput, listing the columns, where there is no such column.
+    """
+    try:
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except ImportError as error:
+        raise InvalidInput(
+            f"reading {path.name!r} needs pyarrow; pip install 'autoal[parquet]', or save it as .csv"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise InvalidInput(f"{str(path)!r} cannot be read as a table ({error})") from error
+    columns = [str(column) for column in frame.columns]
+    frame.columns = pd.Index(columns)
+    found = [label] if label is not None else [column for column in LABEL_COLUMNS if column in columns]
+    if not found or found[0] not in columns:
+        wanted = f"a column {label!r}" if label is not None else f"a column named {', '.join(LABEL_COLUMNS)}"
+        raise InvalidInput(f"{str(path)!r} has the columns {columns}; wanted {wanted}: name it with label=")
+    column = frame.pop(found[0])
+    # read_csv makes whole numbers with a gap into floats, and text into objects with NaN; both say "missing" alike.
+    missing = column.isna().to_numpy()
+    values = label_array(column[~missing])
+    if values.dtype.kind == "f" and (values != np.floor(values)).any():
+        return LabeledData(path.stem, frame, column.to_numpy(dtype=np.float64), None)
+    present = values[~is_missing(values)]
+    classes = class_table(present)
+    numbers = np.full(len(column), -1, dtype=np.int64)
+    labeled = np.flatnonzero(~missing)[~is_missing(values)]
+    numbers[labeled] = class_numbers(present, classes)
+    return LabeledData(path.stem, frame, numbers, classes)
+
+
+def read_image_folder(path: Path, size: int = 32) -> LabeledData:
+    """A folder with one subfolder of images per class, each image resized to (size, size) and made RGB.
+
+    `X` is (n, size, size, 3) uint8, in the order of class and file name. Raises InvalidInput where there are no
+    classes, a class without images, or a file that cannot be decoded.
+    """
+    from PIL import Image
+
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise InvalidInput(f"{str(path)!r} has no subfolders; wanted one for each class, with its images inside")
+    pictures, numbers = [], []
+    for number, folder in enumerate(folders):
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise InvalidInput(
+                f"{str(folder)!r} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); add some, or remove it"
+            )
+        for file in files:
+            try:
+                with Image.open(file) as picture:
+                    pictures.append(np.asarray(picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)))
+            except OSError as error:
+                raise InvalidInput(f"{str(file)!r} cannot be decoded ({error}); remove or repair it") from error
+            numbers.append(number)
+    classes = np.asarray([folder.name for folder in folders])
+    return LabeledData(path.name, np.stack(pictures), np.asarray(numbers, dtype=np.int64), classes)

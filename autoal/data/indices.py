@@ -1,0 +1,93 @@
+"""Row numbers and ids as users write them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoal.errors import InvalidInput
+
+__all__ = ["id_array", "id_ranks", "index_array"]
+
+
+def index_array(indices: Any, n: int, name: str, *, distinct: bool = True) -> NDArray[np.int64]:
+    """`indices` as row numbers in 0..n-1; a boolean mask of length n is accepted too.
+
+    Raises InvalidInput for other shapes and dtypes, and for numbers that are negative, too large or repeated.
+    """
+    values = np.asarray(indices.detach().cpu() if isinstance(indices, Tensor) else indices)
+    if values.size == 0 and values.ndim == 1:
+        return np.zeros(0, dtype=np.int64)
+    if values.ndim != 1 or values.dtype.kind not in "iub":
+        raise InvalidInput(
+            f"got {name}= of dtype {values.dtype} and shape {values.shape}; "
+            f"wanted row numbers (k,) or a mask of length {n}"
+        )
+    if values.dtype.kind == "b":
+        if len(values) != n:
+            raise InvalidInput(f"got {name}= as a mask of length {len(values)}; wanted {n}, one entry for each row")
+        return np.flatnonzero(values)
+    outside = values[(values < 0) | (values >= n)]
+    if len(outside):
+        raise InvalidInput(
+            f"{name}= holds row numbers outside 0..{n - 1}: {outside[:5].tolist()}; wanted rows that exist"
+        )
+    values = values.astype(np.int64)
+    if distinct:
+        numbers, counts = np.unique(values, return_counts=True)
+        if (counts > 1).any():
+            raise InvalidInput(
+                f"{name}= names rows more than once: {numbers[counts > 1][:5].tolist()}; wanted each row once"
+            )
+    return values
+
+
+def id_array(ids: Sequence[Hashable] | NDArray[Any] | None, n: int) -> NDArray[Any]:
+    """One id per row, int64 where all are integers, else objects; row numbers where none are given.
+
+    Raises InvalidInput where there are not n of them, or they repeat or cannot be hashed.
+    """
+    if ids is None:
+        return np.arange(n)
+    values: list[Any] = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    if len(values) != n:
+        raise InvalidInput(f"got {len(values)} ids for {n} rows; wanted one for each row")
+    try:
+        distinct = len(set(values))
+    except TypeError as error:
+        raise InvalidInput(f"ids must be hashable ({error}); use integers or text") from error
+    if any(value is None or value != value for value in values):
+        raise InvalidInput("ids hold None or NaN; wanted a distinct integer or text for each row")
+    if distinct < n:
+        seen: set[Any] = set()
+        repeated = [value for value in values if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
+        raise InvalidInput(
+            f"{n - distinct} ids are repeated (first {repeated[:5]}); wanted a distinct one for each row"
+        )
+    if all(type(value) is int and -(2**63) <= value < 2**63 for value in values):
+        return np.asarray(values, dtype=np.int64)
+    out = np.empty(n, dtype=object)
+    out[:] = values
+    return out
+
+
+def id_ranks(ids: NDArray[Any], are_row_numbers: bool = False) -> NDArray[np.int64]:
+    """(n,) place of each id in sorted order; ids that have no common order are sorted as text."""
+    if are_row_numbers:
+        return np.arange(len(ids))
+    if ids.dtype.kind == "i":
+        order = np.argsort(ids, kind="stable")
+    else:
+        values = ids.tolist()
+        try:
+            order = np.asarray(sorted(range(len(values)), key=values.__getitem__))
+        except TypeError:  # type names break the tie between 1 and "1"
+            keys = [(str(value), type(value).__name__) for value in values]
+            order = np.asarray(sorted(range(len(values)), key=keys.__getitem__))
+    ranks = np.empty(len(ids), dtype=np.int64)
+    ranks[order] = np.arange(len(ids))
+    return ranks

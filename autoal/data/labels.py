@@ -1,0 +1,158 @@
+"""What users write as y: which entries are missing, and the class of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoal.errors import InvalidInput
+
+__all__ = ["class_numbers", "class_table", "is_missing", "label_array"]
+
+
+def label_array(y: Any, what: str = "y") -> NDArray[Any]:
+    """`y` as a 1-D array of numbers, text or objects; masked entries become None.
+
+    Raises InvalidInput where it is not one label per point.
+    """
+    if isinstance(y, Tensor):
+        y = y.detach().cpu().numpy()
+    if isinstance(y, np.ma.MaskedArray):
+        masked, y = np.ma.getmaskarray(y), y.data.astype(object)
+        y[masked] = None
+    if isinstance(y, pd.DataFrame):
+        y = y.to_numpy()
+    if isinstance(y, (pd.Series, pd.Index, pd.Categorical)):
+        y = np.asarray(y)
+    if isinstance(y, (list, tuple)):
+        y = _from_sequence(y)
+    if not isinstance(y, np.ndarray):
+        raise InvalidInput(f"got {what} of type {type(y).__name__}; wanted an array or a list, one label per point")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise InvalidInput(
+            f"got {what} of shape {y.shape}; wanted one class per point, (n,): for one-hot labels use {what}.argmax(1)"
+        )
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise InvalidInput(f"{what} holds {int(np.isinf(y).sum())} infinite value(s); mark missing labels with NaN")
+    if y.dtype.kind == "c":
+        raise InvalidInput(f"got {what} of dtype {y.dtype}; wanted class labels")
+    return y
+
+
+def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where an array from `label_array` holds no label: NaN in floats, -1 in integers, None or NaN in objects."""
+    if y.dtype.kind == "f":
+        return np.isnan(y)
+    if y.dtype.kind == "i":
+        return np.asarray(y == -1)
+    if y.dtype.kind == "O":
+        return np.fromiter((_absent(value) for value in y), dtype=bool, count=len(y))
+    return np.zeros(len(y), dtype=bool)
+
+
+def class_table(
+    given: NDArray[Any], num_classes: int | None = None, classes: Sequence[Any] | None = None, what: str = "y"
+) -> NDArray[Any]:
+    """The user's labels, sorted, one for each class number.
+
+    They are the labels seen in `given`, or `classes` where the caller names them all, or 0..num_classes-1 where
+    labels are integers. Raises InvalidInput where that is impossible.
+    """
+    seen = _distinct(given, what)
+    if classes is not None:
+        named = _distinct(label_array(list(classes), "classes"), "classes")
+        unknown = [label for label in seen.tolist() if label not in set(named.tolist())]
+        if unknown:
+            raise InvalidInput(
+                f"{what} holds {unknown[:5]}, not among classes={named.tolist()[:10]}; add them to classes="
+            )
+        if num_classes is not None and num_classes != len(named):
+            raise InvalidInput(f"got num_classes={num_classes} and {len(named)} classes; leave num_classes out")
+        return named
+    if num_classes is None or num_classes == len(seen):
+        return seen
+    if num_classes < len(seen):
+        raise InvalidInput(f"got num_classes={num_classes}, but {what} holds {len(seen)} classes: {seen.tolist()[:10]}")
+    if seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < num_classes:
+        return np.arange(num_classes)
+    raise InvalidInput(
+        f"got num_classes={num_classes}, but {what} holds {len(seen)} classes that are not numbers in "
+        f"0..{num_classes - 1}: {seen.tolist()[:10]}; name them all with classes=[...]"
+    )
+
+
+def class_numbers(given: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Position in `classes` of each label."""
+    number = {label: position for position, label in enumerate(classes.tolist())}
+    return np.fromiter((number[label] for label in given.tolist()), dtype=np.int64, count=len(given))
+
+
+def _distinct(given: NDArray[Any], what: str) -> NDArray[Any]:
+    """The different labels, sorted, with whole floats as integers."""
+    if given.dtype.kind == "f":
+        if (given != np.floor(given)).any():
+            raise InvalidInput(
+                f"{what} holds fractions, e.g. {given[given != np.floor(given)][0]}: a regression target. "
+                "Regression is not available yet in this version; for classes use integers or text"
+            )
+        return np.unique(given).astype(np.int64)
+    if given.dtype.kind != "O":
+        return np.unique(given)
+    try:
+        labels = list(dict.fromkeys(given.tolist()))
+    except TypeError as error:
+        raise InvalidInput(f"{what} holds labels that cannot be compared ({error}); use integers or text") from error
+    kinds = {_kind(label) for label in labels}
+    if len(kinds) > 1:
+        raise InvalidInput(
+            f"{what} mixes labels of types {', '.join(sorted(kinds))}; "
+            f"wanted one type: e.g. [str(label) for label in {what}]"
+        )
+    try:
+        labels = sorted(labels)
+    except TypeError:
+        labels = sorted(labels, key=str)
+    if kinds == {"number"}:
+        return _distinct(np.asarray(labels, dtype=np.float64), what)
+    if kinds <= {"str", "bool"}:
+        return np.asarray(labels)
+    table = np.empty(len(labels), dtype=object)
+    table[:] = labels
+    return table
+
+
+def _kind(label: Any) -> str:
+    """Name of the label's type, with all real numbers as one."""
+    if isinstance(label, (bool, np.bool_)):
+        return "bool"
+    return "number" if isinstance(label, (int, float, np.integer, np.floating)) else type(label).__name__
+
+
+def _absent(value: Any) -> bool:
+    """None, NaN, NaT or pandas.NA."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+
+
+def _from_sequence(values: Sequence[Any]) -> NDArray[Any]:
+    """A list as an array; as objects where numpy would turn everything into text (["a", nan]) or nest."""
+    flat = [value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value for value in values]
+    if all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in flat) and flat:
+        if len({_kind(value) for value in flat}) == 1:
+            return np.asarray(flat)
+    if any(isinstance(value, (list, tuple)) for value in flat):
+        try:
+            return np.asarray(values)
+        except ValueError:
+            pass
+    out = np.empty(len(flat), dtype=object)
+    out[:] = flat
+    return out

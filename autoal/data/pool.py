@@ -1,0 +1,275 @@
+"""The labeled points and the pool of one round, and the one place that converts between index spaces.
+
+Three ways to count points:
+
+- *user index*: row of the X the user passed (of `X_pool` in the three-array form);
+- *row*: row of `Pool.rows`, the same as the user index except that in the three-array form the
+  labeled rows come first;
+- *position*: 0..N-1, counts the points that may be asked for, in the order of their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoal.data.indices import id_array, id_ranks, index_array
+from autoal.data.labels import class_numbers, class_table, is_missing, label_array
+from autoal.data.rows import ConcatRows, Rows, as_rows, check_finite
+from autoal.errors import InvalidInput, PoolExhausted
+
+__all__ = ["Pool"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Labeled points and pool of one round; N points may be asked for, L are labeled.
+
+    Pool and labeled points are in the order of their ids, so permuting the rows together with the ids changes nothing
+    that is computed from them.
+    """
+
+    rows: Rows
+    """All inputs, n of them."""
+    classes: NDArray[Any]
+    """(C,) the user's labels, sorted; class number c stands for classes[c]."""
+    labeled: Tensor
+    """(L,) int64, row of each labeled point."""
+    labels: Tensor
+    """(L,) int64, class number of each labeled point."""
+    unlabeled: Tensor
+    """(N,) int64, row of each pool point."""
+    ids: NDArray[Any]
+    """The user's ids, one for each user index."""
+    ranks: Tensor
+    """(n,) int64, place of each row when rows are sorted by id."""
+    costs: Tensor | None = None
+    """(N,) float64, price of each label, or None where all cost the same."""
+    offset: int = 0
+    """Row of user index 0: the number of labeled rows in the three-array form, else 0."""
+
+    @classmethod
+    def build(
+        cls,
+        X: Any,
+        y: Any,
+        X_pool: Any = None,
+        *,
+        labeled: Any = None,
+        pool: Any = None,
+        ids: Sequence[Hashable] | NDArray[Any] | None = None,
+        exclude: Any = None,
+        costs: Any = None,
+        num_classes: int | None = None,
+        classes: Sequence[Any] | None = None,
+        task: str = "classification",
+    ) -> Pool:
+        """The pool behind what a user passed.
+
+        With `X_pool` (the three-array form) X and y are the labeled points, all of them, and users count rows of
+        `X_pool`. Without it X is everything, and either y is as long as X with missing entries marked (NaN in
+        floats, -1 in integers, None or NaN in objects, or a mask), or `labeled` says which rows have a label: then
+        y has one entry for each of them, or is as long as X and only y[labeled] is read (so -1 may be a class).
+
+        `pool` says which rows may be asked for (default: all), `exclude` which may not; a labeled row is never in
+        the pool. These and `labeled` are row numbers or boolean masks. `ids` are any distinct hashables, one per
+        user index; `costs` are positive prices, likewise. `num_classes` or `classes` (all labels) name classes
+        that have no label yet.
+
+        Raises InvalidInput for anything that does not fit together, PoolExhausted where nothing is left to ask for.
+        """
+        if task not in ("auto", "classification"):
+            raise InvalidInput(f"got task={task!r}; only 'classification' is available yet in this version")
+        if X_pool is None:
+            rows, offset = as_rows(X), 0
+            check_finite(rows)
+            labeled_rows, given = _labeled_part(y, len(rows), labeled)
+            n_user = len(rows)
+        else:
+            if labeled is not None:
+                raise InvalidInput(
+                    "got labeled= together with X_pool; with X_pool, X and y are the labeled points, all of them"
+                )
+            rows, offset = _stacked(X, X_pool)
+            given = _complete_labels(y, offset)
+            labeled_rows, n_user = np.arange(offset), len(rows) - offset
+        table = class_table(given, num_classes, classes)
+        if len(set(given.tolist())) < 2:
+            raise InvalidInput(
+                f"all {len(given)} labels are {given.tolist()[0]!r}; wanted at least two classes: label a few more "
+                "points, drawn at random (in integer y -1 marks a missing label; pass labeled= where it is a class)"
+            )
+
+        id_values = id_array(ids, n_user)
+        ranks = np.concatenate([np.arange(offset), offset + id_ranks(id_values, ids is None)])
+        open_rows = np.zeros(len(rows), dtype=bool)
+        open_rows[(np.arange(n_user) if pool is None else index_array(pool, n_user, "pool")) + offset] = True
+        open_rows[labeled_rows] = False
+        if exclude is not None:
+            open_rows[index_array(exclude, n_user, "exclude") + offset] = False
+        unlabeled = np.flatnonzero(open_rows)
+        if len(unlabeled) == 0:
+            raise PoolExhausted(
+                f"no point is left to ask for: {len(rows)} rows, {len(labeled_rows)} labeled, the rest excluded or "
+                "outside pool=; mark missing labels in y (NaN, -1 or None), or pass labeled= with the rows that have one"
+            )
+        unlabeled = unlabeled[np.argsort(ranks[unlabeled])]
+        order = np.argsort(ranks[labeled_rows])
+        return cls(
+            rows=rows,
+            classes=table,
+            labeled=torch.from_numpy(labeled_rows[order]),
+            labels=torch.from_numpy(class_numbers(given, table)[order]),
+            unlabeled=torch.from_numpy(unlabeled),
+            ids=id_values,
+            ranks=torch.from_numpy(ranks),
+            costs=None if costs is None else _prices(costs, n_user, unlabeled - offset),
+            offset=offset,
+        )
+
+    def __len__(self) -> int:
+        return len(self.unlabeled)
+
+    @property
+    def num_classes(self) -> int:
+        """C, from the label space; a class may have no labeled point yet."""
+        return len(self.classes)
+
+    @property
+    def num_user_rows(self) -> int:
+        """How many user indices there are: rows of X, or of X_pool in the three-array form."""
+        return len(self.rows) - self.offset
+
+    def user_indices(self, positions: Any) -> NDArray[np.int64]:
+        """(b,) user index of each position."""
+        rows = self.unlabeled.numpy()[np.asarray(positions, dtype=np.int64)]
+        return np.asarray(rows - self.offset)
+
+    def user_ids(self, positions: Any) -> NDArray[Any]:
+        """(b,) id of each position."""
+        return np.asarray(self.ids[self.user_indices(positions)])
+
+    def position_of(self, user_indices: Any) -> Tensor:
+        """(b,) int64 position of each user index. Raises InvalidInput for one that may not be asked for."""
+        wanted = index_array(user_indices, self.num_user_rows, "user_indices", distinct=False)
+        table = np.full(self.num_user_rows, -1, dtype=np.int64)
+        table[self.unlabeled.numpy() - self.offset] = np.arange(len(self))
+        positions = table[wanted]
+        if (positions < 0).any():
+            raise InvalidInput(
+                f"rows {wanted[positions < 0][:5].tolist()} are not in the pool: labeled, excluded or outside pool="
+            )
+        return torch.from_numpy(positions)
+
+    def scatter(self, values: Any) -> NDArray[np.float64]:
+        """(n_user,) float64 with `values` (N,) at the pool's user indices, NaN elsewhere."""
+        values = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+        if values.shape != (len(self),):
+            raise InvalidInput(f"got values of shape {values.shape}; wanted ({len(self)},), one for each pool point")
+        out = np.full(self.num_user_rows, np.nan)
+        out[self.unlabeled.numpy() - self.offset] = values
+        return out
+
+    def pool_keys(self) -> Tensor:
+        """(N,) int64, ascending: the rank of each pool point's id among all ids, the same in every round over one X.
+
+        In the three-array form the labeled rows count first, so keys move when labeled rows are added.
+        """
+        return self.ranks[self.unlabeled]
+
+    def labeled_keys(self) -> Tensor:
+        """(L,) int64, ascending, distinct from every pool key; see `pool_keys`."""
+        return self.ranks[self.labeled]
+
+
+def _labeled_part(y: Any, n: int, labeled: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Rows that have a label, and their labels."""
+    values = label_array(y)
+    if labeled is None:
+        if len(values) != n:
+            raise InvalidInput(
+                f"got y of length {len(values)} for {n} rows; wanted {n} with missing labels marked (NaN, -1 or None), "
+                "or pass labeled= with the rows that y belongs to"
+            )
+        rows = np.flatnonzero(~is_missing(values))
+        if len(rows) == 0:
+            raise InvalidInput(
+                "y holds no label; wanted at least two classes: label a few points first, drawn at random"
+            )
+        return rows, values[rows]
+    rows = index_array(labeled, n, "labeled")
+    if len(rows) == 0:
+        raise InvalidInput(
+            "labeled= is empty; wanted the rows that have a label: label a few points first, drawn at random"
+        )
+    if len(values) not in (len(rows), n):
+        raise InvalidInput(
+            f"got y of length {len(values)}; wanted {len(rows)} (one per entry of labeled=) or {n} (one per row)"
+        )
+    given = values[rows] if len(values) == n else values
+    return rows, _refuse_gaps(given, "y[labeled]")
+
+
+def _complete_labels(y: Any, n: int) -> NDArray[Any]:
+    """Labels of the labeled rows in the three-array form: as many as rows, none missing."""
+    values = label_array(y)
+    if len(values) != n:
+        raise InvalidInput(
+            f"got y of length {len(values)} for {n} labeled rows; with X_pool, y has one label per row of X"
+        )
+    if n == 0:
+        raise InvalidInput("no labeled rows; label a few points first, drawn at random")
+    return _refuse_gaps(values, "y")
+
+
+def _refuse_gaps(values: NDArray[Any], what: str) -> NDArray[Any]:
+    gaps = np.zeros(len(values), dtype=bool) if values.dtype.kind == "i" else is_missing(values)
+    if gaps.any():
+        raise InvalidInput(
+            f"{int(gaps.sum())} of {len(values)} entries of {what} are missing (first "
+            f"{np.flatnonzero(gaps)[:5].tolist()}); wanted a label for each; leave rows without one out"
+        )
+    return values
+
+
+def _stacked(X: Any, X_pool: Any) -> tuple[Rows, int]:
+    """Labeled rows, then pool rows, and where the latter begin."""
+    if isinstance(X, pd.DataFrame) and isinstance(X_pool, pd.DataFrame):
+        if list(X.columns) != list(X_pool.columns):
+            raise InvalidInput(
+                f"columns of X ({list(X.columns)[:5]}...) and X_pool ({list(X_pool.columns)[:5]}...) differ"
+            )
+        if len(X) and len(X_pool):  # encoded together, so that a text seen in one only has a column in both
+            both = as_rows(pd.concat([X, X_pool], ignore_index=True))
+            check_finite(both, what="X and X_pool together")
+            return both, len(X)
+    first, second = as_rows(X, "X"), as_rows(X_pool, "X_pool")
+    stacked = ConcatRows(first, second)
+    check_finite(first, what="X")
+    check_finite(second, what="X_pool")
+    return stacked, len(first)
+
+
+def _prices(costs: Any, n_user: int, pool: NDArray[np.int64]) -> Tensor:
+    """(N,) costs in pool order; those of other rows are not looked at."""
+    try:
+        values = np.asarray(costs.detach().cpu() if isinstance(costs, Tensor) else costs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"costs cannot be read as numbers ({error}); wanted {n_user} positive prices") from error
+    if values.shape != (n_user,):
+        raise InvalidInput(f"got costs of shape {values.shape}; wanted ({n_user},), one price for each row")
+    chosen = values[pool]
+    bad = ~(np.isfinite(chosen) & (chosen > 0))
+    if bad.any():
+        raise InvalidInput(
+            f"{int(bad.sum())} costs of pool rows are not positive numbers (rows {pool[bad][:5].tolist()}); "
+            "wanted prices above 0"
+        )
+    return torch.from_numpy(chosen)
