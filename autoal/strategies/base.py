@@ -9,8 +9,9 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from autoal.compute import full_precision_matmul
 from autoal.errors import InvalidInput, PoolExhausted
-from autoal.outputs import PoolView
+from autoal.outputs import ModelOutputs, PoolView, check_outputs
 
 __all__ = ["Proposal", "Strategy", "check_batch_size", "ordered", "random_ties", "top_scores"]
 
@@ -47,16 +48,27 @@ class Strategy(BaseEstimator):
     def propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
         """`batch_size` distinct positions of `view`, best first, and a score for all N.
 
-        Raises PoolExhausted where batch_size > N, MissingOutput where the view lacks something in `needs`.
+        Raises PoolExhausted where batch_size > N, MissingOutput where the view lacks something in `needs`,
+        InvalidInput where that holds NaN.
         """
         check_batch_size(batch_size, len(view))
-        for field in self.needs:
-            view.pool.require(field)
-        with torch.no_grad():
+        with torch.no_grad(), full_precision_matmul():
+            for field in sorted(self.needs):
+                _refuse_nan(field, view.pool.require(field), "pool")
+                if view.labeled.present() >= {field}:
+                    _refuse_nan(field, view.labeled.require(field), "labeled points")
             return self._propose(view, batch_size, rng)
 
     @abstractmethod
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal: ...
+
+
+def _refuse_nan(field: str, rows: Tensor, what: str) -> None:
+    # Two passes without a temporary of their size; check_outputs looks again only to name the rows.
+    if rows.numel():
+        extremes = torch.stack([rows.amin(), rows.amax()])
+        if bool(extremes.isnan().any()) or (not field.endswith("log_probs") and bool(extremes.isinf().any())):
+            check_outputs(ModelOutputs(**{field: rows}), len(rows), None, what)
 
 
 def check_batch_size(batch_size: int, n: int) -> None:
@@ -88,15 +100,15 @@ def ordered(indices: Tensor, rest: Tensor) -> Proposal:
 
     Scores are ranks in [0, 1): the picks get the top places, the others the order of `rest`.
     """
-    rest = rest.double().clone()
     n = len(rest)
-    rest[indices] = -torch.inf
     ranks = torch.empty(n, dtype=torch.float64, device=rest.device)
+    others = torch.ones(n, dtype=torch.bool, device=rest.device)
+    others[indices] = False
     # Equal values of `rest` share one rank, so that the score says nothing the method did not say.
-    values, inverse = torch.unique(rest, sorted=True, return_inverse=True)
+    values, inverse = torch.unique(rest[others].double(), sorted=True, return_inverse=True)
     counts = torch.bincount(inverse, minlength=len(values)).double()
     below = counts.cumsum(0) - counts
-    ranks = (below + 0.5 * (counts - 1))[inverse] / n
+    ranks[others] = (below + 0.5 * (counts - 1))[inverse] / n
     order = torch.arange(len(indices), dtype=torch.float64, device=rest.device)
     ranks[indices] = (n - 1 - order) / n
     return Proposal(indices, ranks)
