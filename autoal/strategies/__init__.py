@@ -1,7 +1,106 @@
 """The portfolio. A new strategy is one file beside this one and one line in `CANDIDATES`."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from autoal.errors import InvalidInput, UnknownName
+from autoal.strategies.badge import BADGE
+from autoal.strategies.bald import BALD
 from autoal.strategies.base import Proposal, Strategy
+from autoal.strategies.entropy import Entropy
+from autoal.strategies.kcenter import KCenter
+from autoal.strategies.kmeans import KMeans
+from autoal.strategies.least_confidence import LeastConfidence
+from autoal.strategies.margin import Margin
+from autoal.strategies.maxherding import MaxHerding
+from autoal.strategies.mean_std import MeanStd
+from autoal.strategies.random import Random
+from autoal.strategies.typiclust import TypiClust
+from autoal.strategies.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.variation_ratio import VariationRatio
 
-CANDIDATES: dict[str, type[Strategy]] = {}
+__all__ = ["CANDIDATES", "PORTFOLIOS", "Proposal", "Strategy", "resolve_candidates"]
 
-__all__ = ["CANDIDATES", "Proposal", "Strategy"]
+CANDIDATES: dict[str, type[Strategy]] = {
+    "random": Random,
+    # uncertainty
+    "entropy": Entropy,
+    "margin": Margin,
+    "least_confidence": LeastConfidence,
+    "variation_ratio": VariationRatio,
+    "mean_std": MeanStd,
+    "bald": BALD,
+    # gradient
+    "badge": BADGE,
+    # diversity
+    "kmeans": KMeans,
+    "kcenter": KCenter,
+    "typiclust": TypiClust,
+    "maxherding": MaxHerding,
+    "uncertainty_herding": UncertaintyHerding,
+}
+
+PORTFOLIOS: dict[str, list[str]] = {
+    # No clustering and no posterior samples: seconds at most on a hundred thousand points.
+    "fast": ["random", "margin", "entropy", "kcenter", "badge"],
+    "default": [
+        "random",
+        "margin",
+        "entropy",
+        "bald",
+        "kmeans",
+        "kcenter",
+        "badge",
+        "typiclust",
+        "maxherding",
+        "uncertainty_herding",
+    ],
+    "all": list(CANDIDATES),
+}
+
+
+def resolve_candidates(
+    spec: str | Strategy | Iterable[str | Strategy | tuple[str, Strategy]],
+) -> list[tuple[str, Strategy]]:
+    """Names and strategies, in order, of a portfolio name or of names, Strategy objects and (name, Strategy) pairs.
+
+    Raises UnknownName, and InvalidInput where it is empty, holds something else, or a name twice.
+
+    >>> [name for name, _ in resolve_candidates(["margin", ("coin", Random(seed=1))])]
+    ['margin', 'coin']
+    """
+    if isinstance(spec, str):
+        if spec not in PORTFOLIOS and spec not in CANDIDATES:
+            raise UnknownName("portfolio or strategy", spec, [*PORTFOLIOS, *CANDIDATES])
+        spec = PORTFOLIOS.get(spec, [spec])
+    elif isinstance(spec, Strategy):
+        spec = [spec]
+    if not isinstance(spec, Iterable):
+        raise InvalidInput(f"got candidates={spec!r}; wanted a portfolio name or a list")
+    resolved = [_resolve(item) for item in spec]
+    names = [name for name, _ in resolved]
+    if not names:
+        raise InvalidInput("got no candidates; wanted a portfolio name, such as 'default', or at least one strategy")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInput(
+            f"candidates named twice: {', '.join(twice)}; give (name, Strategy) pairs names of their own"
+        )
+    return resolved
+
+
+def _resolve(item: object) -> tuple[str, Strategy]:
+    if isinstance(item, str):
+        if item not in CANDIDATES:
+            raise UnknownName("strategy", item, CANDIDATES)
+        return item, CANDIDATES[item]()
+    if isinstance(item, Strategy):
+        return item.name, item
+    if isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], Strategy):
+        if not item[0] or "__" in item[0]:
+            raise InvalidInput(f"got the candidate name {item[0]!r}; wanted one that is not empty and holds no '__'")
+        return item[0], item[1]
+    raise InvalidInput(
+        f"got the candidate {item!r}; wanted a name, a Strategy object, as Margin(), or a (name, Strategy) pair"
+    )

@@ -139,20 +139,22 @@ def plus_plus(
     weights_N: Tensor,
     count: int,
     rng: torch.Generator,
+    *,
+    taken: Tensor,
     draws: int = 64,
 ) -> Tensor:
-    """(count,) distinct positions by D^2 sampling: each drawn in proportion to its squared distance to the nearest
-    pick, which `weights_N` holds for the picks made before. Once all weights are 0, uniform.
+    """(count,) distinct positions outside `taken`, by D^2 sampling: each drawn in proportion to its squared distance
+    to the nearest pick, which `weights_N` holds for those in `taken`. Once all weights are 0, uniform.
 
     `distances(rows, picks)` gives a tile of squared distances. Points are drawn from weights that are out of date
     and kept with probability (true weight / old weight), which is the same distribution; all weights are brought
     up to date only when fewer than three in ten are kept.
     """
     n, device = len(weights_N), weights_N.device
-    weights_N = weights_N.double().clone()
+    weights_N = weights_N.double().index_fill(0, taken, 0)
+    taken_N = torch.zeros(n, dtype=torch.bool, device=device).index_fill_(0, taken, True)
     picks: list[int] = []
     recent: list[int] = []
-    taken_N = torch.zeros(n, dtype=torch.bool, device=device)
     while len(picks) < count:
         cumulative_N = weights_N.cumsum(0)
         total = float(cumulative_N[-1])
@@ -237,18 +239,13 @@ def kmeans(
 
 
 def _seeds(points_N_D: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    first = int(torch.randint(len(points_N_D), (), generator=rng))
-    weights_N = squared_distances(points_N_D, points_N_D[[first]]).flatten()
-    weights_N[first] = 0
-    if count == 1:
-        return torch.tensor([first], device=points_N_D.device)
+    first = torch.randint(len(points_N_D), (1,), generator=rng).to(points_N_D.device)
 
     def distances(rows: slice | Tensor, picks: Tensor) -> Tensor:
         return squared_distances(points_N_D[rows], points_N_D[picks])
 
-    others = plus_plus(distances, weights_N, count - 1, rng)
-    # Where all weights are 0 the fill is uniform and may repeat `first`: the same centre twice, one stays empty.
-    return torch.cat([others.new_tensor([first]), others])
+    nearest_N = distances(slice(None), first).flatten()
+    return torch.cat([first, plus_plus(distances, nearest_N, count - 1, rng, taken=first)])
 
 
 def _cluster_sums(points_N_D: Tensor, assigned_N: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,37 @@
+"""k-center greedy, the core-set method."""
+
+from __future__ import annotations
+
+import torch
+
+from autoal.outputs import PoolView
+from autoal.strategies._distances import centred, farthest_first, nearest_centre, squared_norms
+from autoal.strategies._embeddings import pool_and_labeled
+from autoal.strategies.base import Proposal, Strategy, ordered, random_ties
+
+__all__ = ["KCenter"]
+
+
+class KCenter(Strategy):
+    """Asks each time for the point farthest from all labeled and chosen ones, in the embedding.
+
+    The largest distance left is at most twice the best possible. Copies of labeled points come last. Where nothing
+    is labeled it starts with the point nearest the mean of the pool. Memory O(N D).
+    """
+
+    name = "kcenter"
+    family = "diversity"
+    source = "Sener and Savarese 2018, arXiv 1708.00489"
+    cost = "N (L + b) D"
+    needs = frozenset({"embeddings"})
+
+    def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
+        points, labeled = centred(*pool_and_labeled(view))
+        first = torch.empty(0, dtype=torch.int64, device=points.device)
+        if len(labeled) == 0:
+            first = random_ties(-squared_norms(points), rng)[:1]
+            labeled = points[first]
+        nearest = nearest_centre(points, labeled)[0]
+        masked = nearest.index_fill(0, first, -1)
+        picks = torch.cat([first, farthest_first(points, masked, batch_size - len(first), rng)])
+        return ordered(picks, nearest)
