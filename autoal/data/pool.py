@@ -117,8 +117,8 @@ class Pool:
         unlabeled = np.flatnonzero(open_rows)
         if len(unlabeled) == 0:
             raise PoolExhausted(
-                f"no point is left to ask for: {len(rows)} rows, {len(labeled_rows)} labeled, the rest excluded or "
-                "outside pool=; mark missing labels in y (NaN, -1 or None), or pass labeled= with the rows that have one"
+                f"no point left to ask for: {len(rows)} rows, {len(labeled_rows)} labeled, the rest excluded or "
+                "outside pool=; mark missing labels in y (NaN, -1 or None), or pass labeled= with their rows"
             )
         unlabeled = unlabeled[np.argsort(ranks[unlabeled])]
         order = np.argsort(ranks[labeled_rows])

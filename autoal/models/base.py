@@ -20,12 +20,13 @@ Progress = Callable[[str, int, int], None]
 class ModelAdapter(Protocol):
     """One protocol for torch modules, scikit-learn estimators and precomputed outputs.
 
-    `rows` is any source of rows that `autoal.data.Pool` accepts: it has a length and `rows.take(indices)`
-    gives a float32 tensor (n, ...) of inputs as the model wants them.
+    `rows` are `autoal.data.Rows`: `take(indices)` gives float32 inputs (n, ...), `native(indices)` what scikit-learn
+    takes.
     """
 
-    provides: frozenset[str]
-    """Fields of ModelOutputs it can give."""
+    @property
+    def provides(self) -> frozenset[str]:
+        """Fields of ModelOutputs it can give."""
 
     def fit(self, rows: Any, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
         """Trains from scratch on rows[indices] with labels (n,) in 0..num_classes-1, as a function of `seed`."""

@@ -1,0 +1,96 @@
+"""From whatever a user calls a model to a ModelAdapter."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from autoal.errors import InvalidInput
+from autoal.models.base import ModelAdapter, Progress
+from autoal.models.nets import default_net
+from autoal.models.precomputed import OverlaidModel, PrecomputedModel
+from autoal.models.sklearn_adapter import SklearnModel
+from autoal.models.torch_adapter import TorchModel
+from autoal.models.training import TrainConfig
+
+__all__ = ["as_adapter"]
+
+
+def as_adapter(
+    model: Any,
+    row_shape: Sequence[int],
+    num_classes: int,
+    *,
+    device: str | torch.device = "auto",
+    probs: Any = None,
+    embeddings: Any = None,
+    mc_probs: Any = None,
+    config: TrainConfig | None = None,
+    mc_samples: int | None = None,
+    progress: Progress | None = None,
+) -> ModelAdapter:
+    """The adapter for `model`.
+
+    - None: a small MLP or CNN that suits rows of this shape; where `probs` are given, nothing but them.
+    - an nn.Module, a module class or a function that makes one, without arguments or from (row_shape, num_classes);
+    - a scikit-learn or skorch classifier; a ModelAdapter as it is.
+
+    `probs`, `embeddings` and `mc_probs` (one row for each row of the data) take the place of the model's own outputs.
+    `config`, `mc_samples` and `progress` go to the adapters that know them. Raises InvalidInput for anything else.
+    """
+    extras = {"probs": probs, "embeddings": embeddings, "mc_probs": mc_probs}
+    given = {name: values for name, values in extras.items() if values is not None}
+    overlay = PrecomputedModel(**given) if given else None
+    if model is None and overlay is not None and probs is not None:
+        return overlay
+    samples: dict[str, Any] = {} if mc_samples is None else {"mc_samples": mc_samples}
+    adapter: ModelAdapter
+    if model is None:
+        model = partial(default_net, tuple(row_shape), num_classes)
+    if isinstance(model, ModelAdapter):
+        adapter = model
+    elif isinstance(model, BaseEstimator) or (hasattr(model, "predict_proba") and not isinstance(model, type)):
+        adapter = SklearnModel(model, **samples)
+    elif isinstance(model, nn.Module):
+        adapter = TorchModel(model, config=config, device=device, progress=progress, **samples)
+    elif isinstance(model, type) and issubclass(model, BaseEstimator):
+        raise InvalidInput(f"got the class {model.__name__} as model; wanted an estimator: {model.__name__}()")
+    elif callable(model):
+        maker = _without_arguments(model, tuple(row_shape), num_classes)
+        adapter = TorchModel(maker, config=config, device=device, progress=progress, **samples)
+    else:
+        raise InvalidInput(
+            f"got model of type {type(model).__name__}; wanted an nn.Module, a function that makes one, a scikit-learn "
+            "classifier with predict_proba, a ModelAdapter, or None for a small network of ours"
+        )
+    return adapter if overlay is None else OverlaidModel(adapter, overlay)
+
+
+def _without_arguments(
+    maker: Callable[..., nn.Module], row_shape: tuple[int, ...], num_classes: int
+) -> Callable[[], nn.Module]:
+    """`maker` with what it requires filled in."""
+    try:
+        parameters = inspect.signature(maker).parameters.values()
+    except ValueError:  # some built-ins tell nothing of their arguments
+        return maker
+    required = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if not required:
+        return maker
+    if len(required) == 2:
+        return partial(maker, row_shape, num_classes)
+    raise InvalidInput(
+        f"the model function {getattr(maker, '__name__', maker)!r} requires {required}; wanted a function "
+        "without arguments, or of (row_shape, num_classes)"
+    )

@@ -1,0 +1,143 @@
+"""Outputs computed elsewhere, instead of a model or beside one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoal.data.rows import Rows
+from autoal.errors import InvalidInput, MissingOutput
+from autoal.models.base import ModelAdapter
+from autoal.outputs import ModelOutputs
+
+__all__ = ["OverlaidModel", "PrecomputedModel"]
+
+
+class PrecomputedModel:
+    """ModelAdapter of arrays with one row for each row of the data (labeled ones too), in the same order.
+
+    `probs` (n, C) and `mc_probs` (n, K, C) are probabilities, `embeddings` (n, D) any numbers. `fit` trains nothing.
+
+    Raises InvalidInput for NaN, negative values, and rows that do not sum to 1 within 0.001 (logits, most likely);
+    smaller differences are divided out.
+    """
+
+    def __init__(self, probs: Any = None, embeddings: Any = None, mc_probs: Any = None) -> None:
+        fields = {
+            "log_probs": None if probs is None else _log_probs(probs, "probs", 2),
+            "mc_log_probs": None if mc_probs is None else _log_probs(mc_probs, "mc_probs", 3),
+            "embeddings": None if embeddings is None else _numbers(embeddings, "embeddings", 2),
+        }
+        self._fields = {name: tensor for name, tensor in fields.items() if tensor is not None}
+        if not self._fields:
+            raise InvalidInput("got no outputs; wanted probs (n, C), embeddings (n, D) or mc_probs (n, K, C)")
+        lengths = {name: len(tensor) for name, tensor in self._fields.items()}
+        if len(set(lengths.values())) > 1:
+            raise InvalidInput(
+                f"precomputed outputs differ in length: {lengths}; wanted one row for each row of X in each"
+            )
+        self._length = next(iter(lengths.values()))
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return frozenset(self._fields)
+
+    def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
+        """Checks the length and the number of classes; trains nothing."""
+        self._check_length(rows)
+        for name in ("log_probs", "mc_log_probs"):
+            if name in self._fields and self._fields[name].shape[-1] != num_classes:
+                raise InvalidInput(
+                    f"{name.replace('log_', '')} has {self._fields[name].shape[-1]} columns, but there are "
+                    f"{num_classes} classes; wanted one column per class, in sorted order of the labels"
+                )
+
+    def outputs(
+        self, rows: Rows, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
+    ) -> ModelOutputs:
+        """The asked rows of the arrays, on `device`. Raises MissingOutput for an array that was not given."""
+        self._check_length(rows)
+        missing = sorted(needs - self.provides)
+        if missing:
+            raise MissingOutput(
+                f"{', '.join(missing)} not among the precomputed outputs, only {', '.join(self._fields)}"
+            )
+        index = indices.cpu()
+        return ModelOutputs(**{name: self._fields[name][index].to(device) for name in needs})
+
+    def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:
+        needs = frozenset({"log_probs"})
+        return self.outputs(rows, indices, needs, seed=0, device=torch.device("cpu")).require("log_probs")
+
+    def _check_length(self, rows: Rows) -> None:
+        if len(rows) != self._length:
+            raise InvalidInput(
+                f"precomputed outputs have {self._length} rows, the data {len(rows)}; wanted one for each row, labeled "
+                "ones included (with X_pool: those of X, then those of X_pool)"
+            )
+
+
+class OverlaidModel:
+    """A model with some of its outputs replaced by precomputed ones, for instance embeddings of a foundation model."""
+
+    def __init__(self, model: ModelAdapter, overlay: PrecomputedModel) -> None:
+        self.model, self.overlay = model, overlay
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return self.model.provides | self.overlay.provides
+
+    def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
+        self.overlay.fit(rows, indices, labels, num_classes, seed=seed)
+        self.model.fit(rows, indices, labels, num_classes, seed=seed)
+
+    def outputs(
+        self, rows: Rows, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
+    ) -> ModelOutputs:
+        """Precomputed fields where there are such, the model's otherwise."""
+        ready = needs & self.overlay.provides
+        found = self.overlay.outputs(rows, indices, ready, seed=seed, device=device)
+        if needs > ready:
+            computed = self.model.outputs(rows, indices, needs - ready, seed=seed, device=device)
+            fields = {name: computed.require(name) for name in needs - ready}
+            found = ModelOutputs(**{name: found.require(name) for name in ready}, **fields)
+        return found
+
+    def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:
+        """Of the precomputed probabilities where given, else of the model."""
+        chosen = self.overlay if "log_probs" in self.overlay.provides else self.model
+        return chosen.predict_log_probs(rows, indices)
+
+
+def _numbers(values: Any, name: str, ndim: int) -> Tensor:
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.dtype.kind not in "biuf" or array.ndim != ndim or 0 in array.shape:
+        wanted = "(n, K, C)" if ndim == 3 else "(n, C)" if name == "probs" else "(n, D)"
+        raise InvalidInput(
+            f"got {name} of dtype {array.dtype} and shape {array.shape}; wanted numbers of shape {wanted}"
+        )
+    bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if bad.any():
+        raise InvalidInput(
+            f"{name} holds NaN or infinite values in {int(bad.sum())} of {len(array)} rows (first "
+            f"{np.flatnonzero(bad)[:5].tolist()}); compute them anew for those rows"
+        )
+    return torch.from_numpy(array.astype(np.float64 if name.endswith("probs") else np.float32))
+
+
+def _log_probs(values: Any, name: str, ndim: int) -> Tensor:
+    """float32 log probabilities, with nothing below 1e-12."""
+    probs = _numbers(values, name, ndim)
+    sums = probs.sum(dim=-1)
+    off = (probs < 0).any(dim=-1) | ((sums - 1).abs() > 1e-3)
+    if bool(off.any()):
+        rows = off.reshape(len(off), -1).any(dim=1).nonzero().flatten()
+        raise InvalidInput(
+            f"{len(rows)} of {len(probs)} rows of {name} are no probabilities: values below 0 or a sum other than 1 "
+            f"(row {int(rows[0])} sums to {float(sums[rows[0]].flatten()[0]):.4g}); for logits pass softmax(logits)"
+        )
+    floored = (probs / sums[..., None]).clamp_min(1e-12)
+    return (floored / floored.sum(dim=-1, keepdim=True)).log().float()

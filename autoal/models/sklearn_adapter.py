@@ -1,0 +1,161 @@
+"""A scikit-learn classifier as a model; skorch's too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from torch import Tensor
+
+from autoal import rng
+from autoal.compute import chunks
+from autoal.data.rows import Rows
+from autoal.errors import InvalidInput, MissingOutput, NotFitted
+from autoal.models.sklearn_features import Featurizer
+from autoal.models.sklearn_members import can_sample, member_probabilities
+from autoal.outputs import ModelOutputs
+
+__all__ = ["SklearnModel", "log_probabilities"]
+
+_FLOOR = 1e-12
+
+
+class SklearnModel:
+    """ModelAdapter of an estimator with `fit` and `predict_proba`; the estimator itself is cloned, never fitted.
+
+    It gets the rows as `Rows.native` has them (float64, sparse where the input was; images flattened), a skorch net as
+    float32 in their own shape, and a pipeline with a ColumnTransformer the DataFrame the user passed. Every
+    `random_state` in it is set from the seed. A class without labels yet gets probability 1e-12.
+
+    Embeddings: the hidden layer of an MLPClassifier, else what the last step of a pipeline sees, standardised over
+    all rows, else the standardised inputs; sparse ones are reduced to 64 columns. Ensembles whose members have
+    `predict_proba` (forests, bagging, voting) give MC samples: their first `mc_samples` members.
+
+    Raises InvalidInput for an estimator without `predict_proba`.
+    """
+
+    def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32) -> None:
+        name = type(estimator).__name__
+        if is_regressor(estimator):
+            raise InvalidInput(f"got {name}, a regressor; regression is not available yet in this version")
+        if not hasattr(estimator, "fit") or not hasattr(estimator, "predict_proba"):
+            raise InvalidInput(
+                f"got {name}, which has no predict_proba; wrap it: "
+                f"sklearn.calibration.CalibratedClassifierCV({name}()), or choose an option that gives probabilities"
+            )
+        self.estimator, self.mc_samples = estimator, mc_samples
+        self.fitted: Any = None
+        """The clone the latest `fit` trained; None before."""
+        self.num_classes = 0
+        self._featurizer: Featurizer | None = None
+
+    @property
+    def provides(self) -> frozenset[str]:
+        samples = {"mc_log_probs"} if can_sample(_last_step(self.estimator)) else set()
+        return frozenset({"log_probs", "embeddings"} | samples)
+
+    def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
+        """Fits a clone on rows[indices]. Raises InvalidInput with the estimator's own words where it fails."""
+        fitted: Any = clone(self.estimator)
+        parameters = fitted.get_params(deep=True)
+        seeds = {
+            name: rng.derive_seed(seed, "sklearn", name) % 2**31
+            for name in sorted(parameters)
+            if name == "random_state" or name.endswith("__random_state")
+        }
+        if seeds:
+            fitted.set_params(**seeds)
+        with rng.isolated(rng.derive_seed(seed, "sklearn")):
+            try:
+                fitted.fit(self._inputs(rows, indices), labels.numpy())
+            except (ValueError, TypeError) as error:
+                raise InvalidInput(
+                    f"{type(fitted).__name__}.fit fails on {len(indices)} rows of {len(labels.unique())} classes: "
+                    f"{error}"
+                ) from error
+        self.fitted, self.num_classes = fitted, num_classes
+        self._featurizer = Featurizer(fitted)
+
+    def outputs(
+        self, rows: Rows, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
+    ) -> ModelOutputs:
+        """The fields in `needs` for rows[indices], on `device`. Raises MissingOutput, NotFitted."""
+        missing = sorted(needs - self.provides)
+        if missing:
+            raise MissingOutput(
+                f"{type(self.estimator).__name__} cannot give {', '.join(missing)}, "
+                f"only {', '.join(sorted(self.provides))}"
+            )
+        if self.fitted is None or self._featurizer is None:
+            raise NotFitted("the model has not been trained; call fit first")
+        parts: dict[str, list[Tensor]] = {name: [] for name in needs}
+        width = int(np.prod(rows.row_shape)) + self.num_classes * self.mc_samples
+        # Some estimators draw when they predict; all of them then depend on the seed alone.
+        with rng.isolated(rng.derive_seed(seed, "outputs")):
+            if "embeddings" in needs:
+                self._featurizer.look_at(rows, lambda part: self._inputs(rows, part))
+            for part in chunks(len(indices), 32.0 * width):
+                x = self._inputs(rows, indices[part])
+                if "log_probs" in needs:
+                    parts["log_probs"].append(self._log_probs(x))
+                if "embeddings" in needs:
+                    parts["embeddings"].append(self._featurizer(x))
+                if "mc_log_probs" in needs:
+                    parts["mc_log_probs"].append(self._member_log_probs(x))
+        return ModelOutputs(**{name: torch.cat(tensors).to(device) for name, tensors in parts.items() if tensors})
+
+    def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:
+        """(n, C) float32 log probabilities on the CPU."""
+        needs = frozenset({"log_probs"})
+        return self.outputs(rows, indices, needs, seed=0, device=torch.device("cpu")).require("log_probs")
+
+    def _inputs(self, rows: Rows, indices: Tensor) -> Any:
+        if _is_skorch(self.estimator):
+            return rows.take(indices).numpy()
+        if hasattr(rows, "frame") and _selects_columns(self.estimator):
+            return rows.frame(indices)
+        native = rows.native(indices)
+        return native.astype(np.float32) if _is_skorch(_last_step(self.estimator)) else native
+
+    def _log_probs(self, x: Any) -> Tensor:
+        try:
+            probs = self.fitted.predict_proba(x)
+        except ValueError as error:
+            raise InvalidInput(f"{type(self.fitted).__name__}.predict_proba fails: {error}") from error
+        if not isinstance(probs, np.ndarray) or probs.ndim != 2:
+            raise InvalidInput(
+                f"{type(self.fitted).__name__}.predict_proba gives no (n, C) array; wanted one label per point"
+            )
+        classes = np.asarray(getattr(self.fitted, "classes_", np.arange(probs.shape[1]))).astype(np.int64)
+        return log_probabilities(probs, classes, self.num_classes)
+
+    def _member_log_probs(self, x: Any) -> Tensor:
+        ensemble, last = self.fitted, _last_step(self.fitted)
+        x = ensemble[:-1].transform(x) if isinstance(ensemble, Pipeline) and len(ensemble) > 1 else x
+        members = member_probabilities(last, x, self.mc_samples)
+        return torch.stack([log_probabilities(probs, codes, self.num_classes) for probs, codes in members], dim=1)
+
+
+def log_probabilities(probs: NDArray[Any], classes: NDArray[np.int64], num_classes: int) -> Tensor:
+    """(n, C) float32 log probabilities from columns for `classes` only; nothing is below 1e-12."""
+    full = np.full((len(probs), num_classes), _FLOOR)
+    full[:, classes] = np.maximum(probs, _FLOOR)
+    return torch.from_numpy(np.log(full / full.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+def _last_step(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def _is_skorch(estimator: Any) -> bool:
+    return any(kind.__module__.split(".")[0] == "skorch" for kind in type(estimator).__mro__)
+
+
+def _selects_columns(estimator: Any) -> bool:
+    parts = (estimator, *estimator.get_params(deep=True).values())
+    return any(isinstance(part, ColumnTransformer) for part in parts)

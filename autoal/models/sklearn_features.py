@@ -1,0 +1,88 @@
+"""Embeddings of a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse, special
+from sklearn.decomposition import TruncatedSVD
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from torch import Tensor
+
+from autoal.compute import chunks
+from autoal.data.rows import Rows
+from autoal.models.standardise import Standardise, column_moments
+
+__all__ = ["Featurizer"]
+
+_SPARSE_WIDTH = 64
+
+_ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "logistic": special.expit,
+}
+
+
+class Featurizer:
+    """From the inputs of a fitted estimator to features (n, D) float32.
+
+    `look_at(rows, inputs)` reads all rows once, without labels, for means, deviations and the reduction of sparse
+    inputs; it is remembered until the rows change. The moments do not depend on the order of the rows.
+    """
+
+    def __init__(self, fitted: Any) -> None:
+        steps = fitted if isinstance(fitted, Pipeline) and len(fitted) > 1 else None
+        self._before = steps[:-1] if steps is not None else None
+        self._last = steps[-1] if steps is not None else fitted
+        self._svd: TruncatedSVD | None = None
+        self._scale: Standardise | None = None
+        self._seen: str | None = None
+
+    def look_at(self, rows: Rows, inputs: Callable[[Tensor], Any]) -> None:
+        """Prepares for `rows`; `inputs(indices)` gives them as the estimator takes them."""
+        key = rows.fingerprint()
+        if key == self._seen or isinstance(self._last, MLPClassifier):
+            return
+        self._svd = self._scale = None
+
+        def parts() -> Iterator[Any]:
+            for part in chunks(len(rows), 64.0 * float(np.prod(rows.row_shape))):
+                yield self._transformed(inputs(torch.arange(part.start, part.stop)))
+
+        if sparse.issparse(self._transformed(inputs(torch.arange(1)))):
+            matrix = sparse.vstack(list(parts())).tocsr()
+            width = min(_SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
+            self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if width > 0 else None
+        self._scale = Standardise.from_moments(*column_moments(lambda: (self._dense(part) for part in parts())))
+        self._seen = key
+
+    def __call__(self, x: Any) -> Tensor:
+        x = self._transformed(x)
+        if isinstance(self._last, MLPClassifier):
+            return torch.from_numpy(_hidden(self._last, x).astype(np.float32))
+        assert self._scale is not None, "look_at comes first"
+        return self._scale(self._dense(x).float())
+
+    def _transformed(self, x: Any) -> Any:
+        return self._before.transform(x) if self._before is not None else x
+
+    def _dense(self, x: Any) -> Tensor:
+        if self._svd is not None:
+            x = self._svd.transform(x)
+        x = x.toarray() if sparse.issparse(x) else np.asarray(x)
+        return torch.from_numpy(x.reshape(len(x), -1).astype(np.float64))
+
+
+def _hidden(network: MLPClassifier, x: Any) -> NDArray[Any]:
+    """(n, D) activations of the last hidden layer."""
+    activation = _ACTIVATIONS[network.activation]
+    for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
+        x = activation(np.asarray(x @ weights) + bias)
+    return np.asarray(x)

@@ -1,0 +1,41 @@
+"""Members of a scikit-learn ensemble as samples of a posterior: member k is one function of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier, VotingClassifier
+
+__all__ = ["can_sample", "member_probabilities"]
+
+_ENSEMBLES = (RandomForestClassifier, ExtraTreesClassifier, BaggingClassifier, VotingClassifier)
+
+
+def can_sample(estimator: Any) -> bool:
+    """Whether the estimator, fitted or not, is an ensemble of classifiers with `predict_proba`.
+
+    Boosting is not: its members correct each other and are no draws from one distribution.
+    """
+    if not isinstance(estimator, _ENSEMBLES):
+        return False
+    if isinstance(estimator, VotingClassifier):
+        return all(member == "drop" or hasattr(member, "predict_proba") for _, member in estimator.estimators)
+    if isinstance(estimator, BaggingClassifier):
+        return estimator.estimator is None or hasattr(estimator.estimator, "predict_proba")
+    return True
+
+
+def member_probabilities(ensemble: Any, x: Any, most: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """(n, c) probabilities of each of the first `most` members, and the class numbers of its columns.
+
+    Members are fitted on positions in the ensemble's classes, a bagged member perhaps on some of the classes and some
+    of the columns only.
+    """
+    classes = np.asarray(ensemble.classes_).astype(np.int64)
+    columns = getattr(ensemble, "estimators_features_", None)
+    for number, member in enumerate(ensemble.estimators_[:most]):
+        seen = x if columns is None else x[:, columns[number]]
+        yield member.predict_proba(seen), classes[np.asarray(member.classes_).astype(np.int64)]
