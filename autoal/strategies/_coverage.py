@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoal.compute import full_precision_matmul
+from autoal.compute import chunks, full_precision_matmul
 from autoal.errors import InvalidInput
 from autoal.rng import generator
 from autoal.strategies._distances import farthest_first, nearest_centre, squared_norms, tiles, unit_rows
@@ -100,8 +100,14 @@ class _Coverage:
         # [2 s x, -s |x|^2, 1] . [u, 1, -s |u|^2] = -s |x - u|^2: the exponent comes out of one product.
         self.right = torch.cat([points_E_D, torch.ones_like(size_E)[:, None], -self.scale * size_E[:, None]], dim=1)
         self.weights_E = weights_E.to(points_E_D.dtype)
+        # exp is many times slower where it underflows. Below this exponent a similarity is the floor, which every
+        # point is covered by from the start, so that it adds exactly 0.
+        self.lowest = -85.0 if points_E_D.dtype == torch.float32 else -700.0
         nearest_E = nearest_centre(points_E_D, covered_L_D)[0]
-        self.covered_E = (-self.scale * nearest_E).exp()
+        self.covered_E = self._similarity(-self.scale * nearest_E)
+
+    def _similarity(self, exponents: Tensor) -> Tensor:
+        return exponents.clamp_(min=self.lowest).exp_()
 
     def left(self, rows_n_D: Tensor) -> Tensor:
         size_n = squared_norms(rows_n_D)[:, None]
@@ -110,18 +116,18 @@ class _Coverage:
     def gains(self, rows_n_D: Tensor) -> Tensor:
         """(n,) float64: weighted coverage that each row would add."""
         total_n = torch.zeros(len(rows_n_D), dtype=torch.float64, device=rows_n_D.device)
-        empty = not bool((self.covered_E > 0).any())
-        for columns in tiles(len(self.right), 256 * rows_n_D.element_size() * 4, rows_n_D.device):
-            right, weights, covered = self.right[columns], self.weights_E[columns], self.covered_E[columns]
-            for rows in tiles(len(rows_n_D), len(right) * rows_n_D.element_size(), rows_n_D.device):
-                kernel = (self.left(rows_n_D[rows]) @ right.T).exp_()
-                if not empty:
-                    kernel.sub_(covered).clamp_(min=0)
-                total_n[rows] += kernel @ weights
+        item = rows_n_D.element_size()
+        # Sums of at most 2 048 terms in the working precision, then float64.
+        columns = list(chunks(len(self.right), item, 2048 * item))
+        for rows in tiles(len(rows_n_D), 2048 * item, rows_n_D.device):
+            left = self.left(rows_n_D[rows])
+            for part in columns:
+                kernel = self._similarity(left @ self.right[part].T)
+                total_n[rows] += kernel.sub_(self.covered_E[part]).clamp_(min=0) @ self.weights_E[part]
         return total_n
 
     def add(self, row_D: Tensor) -> None:
-        kernel_E = (self.right @ self.left(row_D[None])[0]).exp_()
+        kernel_E = self._similarity(self.right @ self.left(row_D[None])[0])
         self.covered_E = torch.maximum(self.covered_E, kernel_E)
 
 

@@ -31,7 +31,7 @@ __all__ = [
 NOISE = 1e-6
 """Rounding of a squared distance in float32, as a share of |x|^2 + |y|^2."""
 
-CACHE_BYTES = 4 * 2**20
+CACHE_BYTES = 8 * 2**20
 """Size of a tile on a CPU: one that stays in the cache is several times faster than one that does not."""
 
 
