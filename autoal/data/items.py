@@ -86,7 +86,7 @@ def _as_tensor(value: Any, number: int, what: str) -> Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         if value.ndim == 3 and value.shape[2] in CHANNELS and value.shape[0] not in CHANNELS:
             value = np.moveaxis(value, 2, 0)
-        value = torch.from_numpy(np.ascontiguousarray(value))
+        value = torch.from_numpy(np.array(value, order="C"))
     if not isinstance(value, Tensor) or value.is_complex():
         raise InvalidInput(
             f"row {number} of {what} is {type(value).__name__}; wanted x or (x, label), with x a tensor, an array or "

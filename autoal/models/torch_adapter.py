@@ -194,8 +194,8 @@ class TorchModel:
             ) from error
         if logits.ndim != 2 or logits.shape != (len(indices), num_classes):
             raise InvalidInput(
-                f"the module {type(module).__name__} gives outputs of shape {tuple(logits.shape)} for "
-                f"{len(indices)} rows, but there are {num_classes} classes; wanted ({len(indices)}, {num_classes}): one output per class"
+                f"the module {type(module).__name__} gives outputs of shape {tuple(logits.shape)}; wanted "
+                f"({len(indices)}, {num_classes}) for {len(indices)} rows and {num_classes} classes: one output per class"
             )
 
 
