@@ -161,7 +161,7 @@ def plus_plus(
         if not total > 0:
             left = (~taken_N).nonzero().flatten().cpu()
             filled = left[torch.randperm(len(left), generator=rng)[: count - len(picks)]]
-            return torch.tensor(picks + filled.tolist(), device=device)
+            return torch.tensor(picks + filled.tolist(), dtype=torch.int64, device=device)
         uniform = torch.rand(2, draws, generator=rng, dtype=torch.float64)
         # A sum in another order may end above the last entry; such a draw falls back on the last point.
         drawn = torch.searchsorted(cumulative_N, (uniform[0] * total).to(device), right=True).clamp_(max=n - 1)
@@ -187,7 +187,7 @@ def plus_plus(
                 weights_N[rows] = torch.minimum(weights_N[rows], distances(rows, centres).double().amin(dim=1))
             weights_N[centres] = 0
             recent = []
-    return torch.tensor(picks, device=device)
+    return torch.tensor(picks, dtype=torch.int64, device=device)
 
 
 def kmeans(

@@ -18,7 +18,8 @@ class BADGE(Strategy):
 
     The first pick has the largest gradient (`first="uniform"`: is drawn evenly, as in plain k-means++), the others
     are drawn in proportion to the squared distance to the nearest pick. A gradient is an outer product and is
-    never formed: memory O(N (C + D)). Points whose gradient is 0, or a copy of a pick's, come last.
+    never formed: memory O(N (C + D)). A point whose gradient equals a pick's comes last; all certain ones count as
+    one, with gradient 0.
     """
 
     name = "badge"

@@ -1,0 +1,79 @@
+"""Views whose outputs are set by hand, so that a test can state the right answer in its own lines."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autoal.outputs import OUTPUT_FIELDS, ModelOutputs, PoolView
+from autoal.rng import generator
+
+__all__ = ["fake_view", "mc", "probs", "random_outputs", "random_view", "seeded"]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator for one call."""
+    return generator(seed, "test")
+
+
+def probs(*rows: list[float]) -> Tensor:
+    """Log-probs (n, C) of probabilities written out."""
+    return torch.tensor(rows, dtype=torch.float64).log()
+
+
+def mc(*points: list[list[float]]) -> Tensor:
+    """Log-probs (n, K, C) of probabilities written out, one list of samples for each point."""
+    return torch.tensor(points, dtype=torch.float64).log()
+
+
+def fake_view(
+    log_probs: Tensor | None = None,
+    embeddings: Tensor | None = None,
+    mc_log_probs: Tensor | None = None,
+    *,
+    labeled: Tensor | None = None,
+    labeled_log_probs: Tensor | None = None,
+    labels: list[int] | None = None,
+    num_classes: int | None = None,
+    costs: Tensor | None = None,
+) -> PoolView:
+    """A view of these outputs; `labeled` are the labeled embeddings, of class 0 where `labels` does not say."""
+    count = 0 if labeled is None else len(labeled)
+    classes = torch.tensor([0] * count if labels is None else labels, dtype=torch.int64)
+    if num_classes is None:
+        given = log_probs if log_probs is not None else mc_log_probs
+        num_classes = given.shape[-1] if given is not None else int(classes.max()) + 1 if len(classes) else 2
+    return PoolView(
+        ModelOutputs(log_probs=log_probs, embeddings=embeddings, mc_log_probs=mc_log_probs),
+        ModelOutputs(log_probs=labeled_log_probs, embeddings=labeled),
+        classes,
+        num_classes,
+        costs,
+    )
+
+
+def random_outputs(
+    n: int, seed: int, classes: int = 4, width: int = 5, dtype: torch.dtype = torch.float32
+) -> ModelOutputs:
+    """Every field of ModelOutputs for n points in general position: a linear model, and samples of it."""
+    made, model = generator(seed, "points"), generator(0, "model")
+    embeddings = torch.randn(n, width, generator=made, dtype=torch.float64) + 1
+    samples = torch.randn(width, 6, classes, generator=model, dtype=torch.float64)
+    mc_log_probs = torch.einsum("nd,dkc->nkc", embeddings, samples).log_softmax(dim=2)
+    log_probs = (embeddings @ samples.mean(dim=1)).log_softmax(dim=1)
+    fields = {"embeddings": embeddings, "log_probs": log_probs, "mc_log_probs": mc_log_probs}
+    missing = OUTPUT_FIELDS - fields.keys()
+    assert not missing, f"say in tests/helpers.py how to make up {missing}"
+    return ModelOutputs(**fields).map(lambda tensor: tensor.to(dtype))
+
+
+def random_view(
+    n: int = 40, labeled: int = 9, *, seed: int = 0, classes: int = 4, dtype: torch.dtype = torch.float32
+) -> PoolView:
+    """A view with every field. Classes go in turn over the labeled points."""
+    return PoolView(
+        random_outputs(n, seed, classes, dtype=dtype),
+        random_outputs(labeled, seed + 1000, classes, dtype=dtype),
+        torch.arange(labeled) % classes,
+        classes,
+    )
