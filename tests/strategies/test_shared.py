@@ -259,3 +259,13 @@ def test_single_and_double_precision_agree(name):
 
 def test_double_precision_input(strategy):
     assert_valid(strategy.propose(random_view(N, dtype=torch.float64), B, seeded()), N, B)
+
+
+@pytest.mark.gpu
+def test_same_picks_on_a_gpu(strategy):
+    view = random_view(N, dtype=torch.float64)
+    device = torch.device("cuda")
+    moved = replace(view, pool=view.pool.to(device), labeled=view.labeled.to(device), labels=view.labels.to(device))
+    here, there = (strategy.propose(v, B, seeded()) for v in (view, moved))
+    assert there.indices.device.type == "cuda"
+    assert torch.equal(here.indices, there.indices.cpu())
