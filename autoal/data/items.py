@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ class DatasetRows:
     """Rows of a Dataset whose items are x or (x, ...); everything after x is ignored.
 
     A tensor is taken as it is (uint8 tensors of three axes in [0, 1]), an image as (c, h, w) in [0, 1], an ndarray
-    image with channels last as (c, h, w). A transform that draws (a random crop) gives the same draw every time
-    the row is read, so outputs do not depend on the order of reading; put augmentation into training instead.
+    image with channels last as (c, h, w). Where reading item 0 draws from a global generator (a random crop), each
+    item gets the same draw every time it is read, so outputs do not depend on the order of reading; better put
+    augmentation into training.
 
     Items are read when needed and checked then: InvalidInput names a row that holds NaN, has another shape than
     row 0, or is no array at all.
@@ -40,6 +42,10 @@ class DatasetRows:
         if self._length == 0:
             raise InvalidInput(f"got an empty {type(dataset).__name__} as {what}; wanted at least one item")
         self.dataset, self.what = dataset, what
+        with rng.isolated(0):
+            before = _global_states()
+            dataset[0]
+            self._draws = _global_states() != before
         self._row_shape = tuple(self._read(0).shape)
 
     def __len__(self) -> int:
@@ -70,12 +76,21 @@ class DatasetRows:
         return fingerprint(self)
 
     def _read(self, number: int) -> Tensor:
-        with rng.isolated(rng.derive_seed(0, "item", number)):
+        if self._draws:
+            with rng.isolated(rng.derive_seed(0, "item", number)):
+                item = self.dataset[number]
+        else:  # isolating costs a millisecond, as much as decoding a small picture
             item = self.dataset[number]
         row = _as_tensor(item[0] if isinstance(item, (tuple, list)) else item, number, self.what)
         if not bool(row.isfinite().all()):
             raise InvalidInput(f"row {number} of {self.what} holds NaN or infinite values; clean or drop that item")
         return row
+
+
+def _global_states() -> tuple[Any, ...]:
+    """What any draw from a global generator changes."""
+    numpy_state: Any = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), numpy_state[1].tobytes(), numpy_state[2:], random.getstate()
 
 
 def _as_tensor(value: Any, number: int, what: str) -> Tensor:

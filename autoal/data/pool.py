@@ -149,6 +149,7 @@ class Pool:
 
     def user_indices(self, positions: Any) -> NDArray[np.int64]:
         """(b,) user index of each position."""
+        positions = positions.detach().cpu() if isinstance(positions, Tensor) else positions
         rows = self.unlabeled.numpy()[np.asarray(positions, dtype=np.int64)]
         return np.asarray(rows - self.offset)
 

@@ -72,7 +72,7 @@ class SklearnModel:
             fitted.set_params(**seeds)
         with rng.isolated(rng.derive_seed(seed, "sklearn")):
             try:
-                fitted.fit(self._inputs(rows, indices), labels.numpy())
+                fitted.fit(self._inputs(rows, indices), labels.cpu().numpy())
             except (ValueError, TypeError) as error:
                 raise InvalidInput(
                     f"{type(fitted).__name__}.fit fails on {len(indices)} rows of {len(labels.unique())} classes: "

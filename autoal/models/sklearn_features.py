@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from autoal.models.standardise import Standardise, column_moments
 __all__ = ["Featurizer"]
 
 _SPARSE_WIDTH = 64
+_HELD_BYTES = 2**29
 
 _ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "identity": lambda x: x,
@@ -52,11 +54,14 @@ class Featurizer:
             return
         self._svd = self._scale = None
 
-        def parts() -> Iterator[Any]:
+        def read() -> Iterator[Any]:
             for part in chunks(len(rows), 64.0 * float(np.prod(rows.row_shape))):
                 yield self._transformed(inputs(torch.arange(part.start, part.stop)))
 
-        if sparse.issparse(self._transformed(inputs(torch.arange(1)))):
+        is_sparse = sparse.issparse(self._transformed(inputs(torch.arange(1))))
+        small = is_sparse or 8.0 * len(rows) * float(np.prod(rows.row_shape)) <= _HELD_BYTES
+        parts = partial(iter, list(read())) if small else read  # reading may mean decoding: once is better than twice
+        if is_sparse:
             matrix = sparse.vstack(list(parts())).tocsr()
             width = min(_SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
             self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if width > 0 else None

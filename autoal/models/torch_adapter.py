@@ -195,7 +195,7 @@ class TorchModel:
         if logits.ndim != 2 or logits.shape != (len(indices), num_classes):
             raise InvalidInput(
                 f"the module {type(module).__name__} gives outputs of shape {tuple(logits.shape)}; wanted "
-                f"({len(indices)}, {num_classes}) for {len(indices)} rows and {num_classes} classes: one output per class"
+                f"({len(indices)}, {num_classes}) for {len(indices)} rows: one output for each class"
             )
 
 

@@ -175,7 +175,7 @@ def test_a_plain_module_gives_the_input_of_its_last_linear_layer():
 
 
 def test_a_module_without_linear_layers_has_no_embeddings():
-    model, rows = fitted(lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), images=True)
+    model, _ = fitted(lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), images=True)
     assert model.provides == {"log_probs"}
 
 
@@ -224,7 +224,7 @@ def test_a_class_without_labels_still_has_a_column():
     [
         (lambda: MLP(64, 2), r"outputs of shape \(2, 2\); wanted \(2, 3\)"),
         (lambda: MLP(63, 3), r"fails on inputs of shape \(2, 64\)"),
-        (lambda: nn.Flatten(0), "one output per class"),
+        (lambda: nn.Flatten(0), "one output for each class"),
         (lambda: "net", "wanted an nn.Module"),
         (lambda: MLP(64, 3).requires_grad_(False), "no trainable parameters"),
     ],
@@ -238,7 +238,7 @@ def test_outputs_before_fit_and_wrong_options_are_refused():
     rows, _ = data()
     with pytest.raises(NotFitted):
         everything(TorchModel(lambda: MLP(64, 3), device="cpu"), rows)
-    with pytest.raises(InvalidInput, match="nn.Module"):
+    with pytest.raises(InvalidInput, match=r"nn\.Module"):
         TorchModel(lambda: MLP(64, 3), fit=False)
     with pytest.raises(InvalidInput, match="mc_samples=0"):
         TorchModel(MLP(64, 3), mc_samples=0)
