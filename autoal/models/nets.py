@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MLP", "EmbeddingNet", "ResNet18", "SmallCNN", "default_net"]
+__all__ = ["MLP", "EmbeddingNet", "ResNet18", "SmallCNN", "default_net", "logits_of"]
 
 
 class EmbeddingNet(nn.Module):
