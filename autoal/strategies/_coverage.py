@@ -22,6 +22,9 @@ MAX_EVALUATION = 10_000
 BLOCK = 4096
 """Candidates that are sorted again at each pick; the others only where these fall below them."""
 
+COLUMNS = 16_384
+"""Evaluation points summed in the working precision before the sum goes on in float64."""
+
 
 @torch.no_grad()
 @full_precision_matmul()
@@ -117,9 +120,8 @@ class _Coverage:
         """(n,) float64: weighted coverage that each row would add."""
         total_n = torch.zeros(len(rows_n_D), dtype=torch.float64, device=rows_n_D.device)
         item = rows_n_D.element_size()
-        # Sums of at most 2 048 terms in the working precision, then float64.
-        columns = list(chunks(len(self.right), item, 2048 * item))
-        for rows in tiles(len(rows_n_D), 2048 * item, rows_n_D.device):
+        columns = list(chunks(len(self.right), item, COLUMNS * item))
+        for rows in tiles(len(rows_n_D), min(len(self.right), COLUMNS) * item, rows_n_D.device):
             left = self.left(rows_n_D[rows])
             for part in columns:
                 kernel = self._similarity(left @ self.right[part].T)
