@@ -1,1 +1,7 @@
 """autoal: which points should I label next, and who decides how?"""
+
+from autoal.selectors import AutoAL, Query
+from autoal.strategies import CANDIDATES
+
+__all__ = ["CANDIDATES", "AutoAL", "Query"]
+__version__ = "0.1.0"

@@ -1,0 +1,54 @@
+"""From values to a batch: greedy coverage weighted by value, soft inside the search and hard on the pool."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from autoal.search.relax import soft_top_k
+
+__all__ = ["compose_episode"]
+
+_TINY = 1e-12
+
+
+def compose_episode(
+    log_value: Tensor,
+    squared_distances: Tensor,
+    covered: Tensor,
+    log_bandwidth: Tensor,
+    batch: int,
+    *,
+    parts: int,
+    temperature: float | None,
+) -> Tensor:
+    """Mask (E, P) that sums to `batch`: the points a composed batch would hold.
+
+    A point j gains `sum_u q_u max(0, k(u, j) - m_u)` with the kernel `exp(-d^2 / bandwidth^2)` and m what support
+    and earlier picks cover. The batch is chosen in `parts`; coverage is brought up to date after each by its hard
+    picks. `temperature` is in standard deviations of the log gains; None chooses hard, one mask of zeros and ones.
+    """
+    values = torch.exp(log_value - log_value.amax(dim=1, keepdim=True))
+    scale = torch.exp(-2.0 * log_bandwidth)
+    kernel = torch.exp(-squared_distances * scale)
+    cover = torch.exp(-covered * scale)
+    mask = torch.zeros_like(log_value)
+    taken = torch.zeros_like(log_value, dtype=torch.bool)
+    sizes = [batch // parts + (1 if i < batch % parts else 0) for i in range(min(parts, batch))]
+    for size in sizes:
+        gain = torch.einsum("eu,euj->ej", values, torch.relu(kernel - cover.unsqueeze(2)))
+        scores = torch.log(gain + _TINY).masked_fill(taken, -math.inf)
+        if temperature is None:
+            part = torch.zeros_like(mask).scatter(1, scores.topk(size, dim=1).indices, 1.0)
+        else:
+            finite = scores.detach().masked_fill(taken, math.nan)
+            spread = torch.sqrt(torch.nanmean((finite - torch.nanmean(finite, 1, keepdim=True)) ** 2, 1))
+            part = soft_top_k(scores, float(size), temperature * spread.clamp_min(1e-3))
+        mask = mask + part
+        chosen = scores.detach().topk(size, dim=1).indices
+        taken = taken.scatter(1, chosen, True)
+        new = kernel.gather(2, chosen.unsqueeze(1).expand(-1, kernel.shape[1], -1)).amax(2)
+        cover = torch.maximum(cover, new)
+    return mask

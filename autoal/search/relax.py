@@ -1,0 +1,51 @@
+"""Differentiable choice of exactly k points: the budget-calibrated sigmoid."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["soft_top_k"]
+
+
+def soft_top_k(scores: Tensor, k: float | Tensor, temperature: float | Tensor) -> Tensor:
+    """Mask in [0, 1] with the shape of `scores` (..., n) that sums to `k` along the last axis.
+
+    `m_i = sigmoid((s_i - tau) / T)`, tau solving `sum m = k`: entropy-regularised top-k. It tends to the hard
+    top-k as T falls. With `g_i = m_i (1 - m_i) / T` the Jacobian is `g_i (1[i=j] - g_j / sum g)`. Scores of
+    -inf are never chosen and carry no gradient. Differentiable once, which is what a hypergradient asks of it.
+    """
+    n_eligible = torch.isfinite(scores).sum(dim=-1, keepdim=True)
+    eligible = torch.isfinite(scores)
+    zero = torch.zeros((), dtype=scores.dtype, device=scores.device)
+    s = torch.where(eligible, scores, zero)
+    t = torch.as_tensor(temperature, dtype=scores.dtype, device=scores.device)
+    while 0 < t.dim() < scores.dim():
+        t = t.unsqueeze(-1)
+    k_row = torch.as_tensor(k, dtype=scores.dtype, device=scores.device)
+    if k_row.dim() == 0:
+        k_row = k_row.expand(scores.shape[:-1])
+    k_row = k_row.unsqueeze(-1)
+
+    def mask_at(tau: Tensor) -> Tensor:
+        return torch.where(eligible, torch.sigmoid((s - tau) / t), zero)
+
+    with torch.no_grad():
+        big = torch.full_like(s, torch.inf)
+        margin = 40.0 * t
+        low = torch.where(eligible, s, big).amin(-1, keepdim=True) - margin
+        high = torch.where(eligible, s, -big).amax(-1, keepdim=True) + margin
+        for _ in range(80 if scores.dtype == torch.float64 else 40):
+            middle = 0.5 * (low + high)
+            too_many = mask_at(middle).sum(-1, keepdim=True) > k_row
+            low, high = torch.where(too_many, middle, low), torch.where(too_many, high, middle)
+        tau = 0.5 * (low + high)
+        m = mask_at(tau)
+        slope = (m * (1 - m) / t).sum(-1, keepdim=True)
+    # One Newton step inside the graph: it changes tau by rounding only, and gives it its implicit gradient
+    # d tau / d s_i = g_i / sum g.
+    safe = slope.clamp_min(torch.finfo(scores.dtype).tiny ** 0.5)
+    correction = (mask_at(tau).sum(-1, keepdim=True) - k_row) / safe
+    correction = torch.where(slope > 1e-12, correction, torch.zeros_like(correction))
+    m = mask_at(tau + correction)
+    return torch.where(n_eligible <= k_row, eligible.to(scores.dtype), m)

@@ -1,0 +1,293 @@
+"""One round of the bi-level search: what is learned from the labels at hand, whether it is used, and the batch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from autoal.outputs import PoolView
+from autoal.rng import generator
+from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
+from autoal.search.config import SearchConfig
+from autoal.search.episodes import (
+    Episodes,
+    NamedCandidate,
+    bagged_heads,
+    bandwidth,
+    committee_probs,
+    episode_sizes,
+    point_features,
+    simulate,
+)
+from autoal.search.evidence import Evidence, Finding
+from autoal.search.fit_net import with_bias
+from autoal.search.ranks import rank_scores
+from autoal.search.search_net import SearchNet
+from autoal.search.space import Space, geometry, log_reference_distance, nearest_distance
+from autoal.strategies import Proposal
+from autoal.strategies._coverage import greedy_coverage
+
+__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn"]
+
+NUM_FEATURES = 4
+NUM_CONTEXT = 4
+EVALUATION = 10_000
+"""Pool points over which coverage is summed, at most."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one round leaves to the next: SearchNet's numbers, by candidate name, and the evidence. Plain data."""
+
+    logits: dict[str, float] = field(default_factory=dict)
+    shared: dict[str, list[float]] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "logits": dict(self.logits),
+            "shared": dict(self.shared),
+            "evidence": self.evidence.to_json(),
+            "carry": self.evidence.carry,
+        }
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Memory:
+        return Memory(
+            dict(value["logits"]), dict(value["shared"]), Evidence.from_json(value["evidence"], value["carry"])
+        )
+
+    def restore(self, fresh: SearchNet, names: Sequence[str]) -> SearchNet:
+        """A net with these numbers; a candidate not seen before starts at the mean of the others."""
+        net = copy.deepcopy(fresh)
+        if not self.shared:
+            return net
+        known = [self.logits[name] for name in names if name in self.logits]
+        default = sum(known) / len(known) if known else 0.0
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if name == "logits":
+                    values = [self.logits.get(candidate, default) for candidate in names]
+                else:
+                    values = self.shared[name]
+                parameter.copy_(torch.tensor(values, dtype=parameter.dtype).reshape(parameter.shape))
+        return net
+
+    def after(self, net: SearchNet, names: Sequence[str], evidence: Evidence) -> Memory:
+        """This memory once `net` has been learned; candidates not asked this time keep their numbers."""
+        logits = {**self.logits, **dict(zip(names, net.logits.detach().cpu().tolist(), strict=True))}
+        shared = {
+            name: value.detach().cpu().reshape(-1).tolist()
+            for name, value in net.named_parameters()
+            if name != "logits"
+        }
+        return Memory(logits, shared, evidence)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The search of one round."""
+
+    net: SearchNet
+    """The net in use: what was learned where the gate is open, else the anchor."""
+    candidate_net: SearchNet
+    """What was learned, used or not."""
+    memory: Memory
+    capacity: float
+    context: Tensor
+    gate_open: bool
+    reason: str
+    trace: SearchTrace | None
+    seconds: dict[str, float]
+
+
+def fresh_net(num_candidates: int, config: SearchConfig) -> SearchNet:
+    """SearchNet at the anchor."""
+    return SearchNet(
+        num_candidates, NUM_FEATURES, NUM_CONTEXT, exponent=config.anchor_exponent, strength=config.strength
+    )
+
+
+def round_context(view: PoolView, batch_size: int) -> Tensor:
+    """(G,) numbers that describe the round: labels per class, classes, share labeled, batch over labels."""
+    n_labeled, n_pool = len(view.labels), len(view)
+    per_class = math.log(max(1, n_labeled) / view.num_classes) / 3
+    classes = math.log(view.num_classes) / 3
+    return torch.tensor(
+        [per_class, classes, n_labeled / (n_labeled + n_pool), math.log(batch_size / max(1, n_labeled)) / 3],
+        dtype=torch.float32,
+        device=view.device,
+    )
+
+
+def network_share(n_labeled: int, config: SearchConfig) -> float:
+    """How much the per-point network counts: 0 below `network_from` labels, 1 from four times as many on."""
+    if n_labeled < config.network_from:
+        return 0.0
+    return min(1.0, (n_labeled - config.network_from) / max(1.0, 3.0 * config.network_from))
+
+
+def learn(
+    view: PoolView,
+    space: Space,
+    candidates: Sequence[NamedCandidate],
+    memory: Memory,
+    config: SearchConfig,
+    *,
+    batch_size: int,
+    round: int,
+    seed: int,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Learned:
+    """Learns SearchNet on episodes inside the labeled set; uses it only where held-out evidence says so."""
+    names = [name for name, _ in candidates]
+    n_labeled = len(view.labels)
+    anchor = fresh_net(len(candidates), config).to(view.device)
+    context, capacity = round_context(view, batch_size), network_share(n_labeled, config)
+    prior = discounted(memory.restore(anchor, names), anchor, config.carry)
+    seconds: dict[str, float] = {}
+
+    def stay(reason: str, memory: Memory = memory) -> Learned:
+        return Learned(anchor, prior, memory, capacity, context, False, reason, None, seconds)
+
+    if len(candidates) < 2:
+        return stay("one candidate: nothing to weigh")
+    enough = config.gate_labels_per_class * view.num_classes
+    if n_labeled < enough or min(episode_sizes(n_labeled, config)) < 3:
+        return stay(f"{n_labeled} labels: fewer than {max(enough, 12)}, too few to simulate a round")
+
+    share = batch_size / n_labeled
+    first_side = torch.randperm(n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
+    began = perf_counter()
+    sides = [
+        simulate(
+            view, space, candidates, config,
+            batch_share=share, validation_from=mine, count=max(1, config.episodes // 2), seed=seed, purpose=purpose,
+        )
+        for purpose, mine in (("first side", first_side), ("second side", ~first_side))
+    ]  # fmt: skip
+    seconds["episodes"] = perf_counter() - began
+    if out_of_time():
+        return stay("the time limit was reached before the search")
+    began = perf_counter()
+    nets, traces = [], []
+    for side in sides:
+        nets.append(copy.deepcopy(prior))
+        trace = train_search_net(
+            nets[-1], prior, side, context, config,
+            capacity=capacity, effective_labels=float(n_labeled), out_of_time=out_of_time,
+        )  # fmt: skip
+        traces.append(trace)
+    seconds["search"] = perf_counter() - began
+    if out_of_time():
+        return stay("the time limit was reached before the evidence was in")
+    began = perf_counter()
+    # What was learned on one side is judged on the validation points of the other.
+    judged = [
+        _point_gains(anchor, net, other, context, config, capacity)
+        for net, other in zip(nets, reversed(sides), strict=True)
+    ]
+    gains = torch.cat([gain for gain, _ in judged])
+    loss = float(torch.cat([loss for _, loss in judged]).mean())
+    error = float(gains.double().std()) / math.sqrt(len(gains))
+    evidence = Evidence(memory.evidence.findings, config.carry).add(Finding(round, float(gains.mean()), error))
+    seconds["gate"] = perf_counter() - began
+    net = averaged(nets)
+    after = memory.after(net, names, evidence)
+    shares = torch.bincount(view.labels, minlength=view.num_classes).double() / n_labeled
+    ignorance = float(-torch.special.xlogy(shares, shares).sum())
+    significant = evidence.rejects_no_gain(config.gate_level)
+    # A judge that predicts held-out labels no better than their frequencies do cannot tell a good batch from a bad.
+    blind = loss >= ignorance and config.gate_level < 1
+    gate_open = significant and not blind
+    reason = f"gain over the anchor {evidence.gain():+.4f} nats, standard error {evidence.error():.4f}"
+    if blind:
+        reason += f"; held-out loss {loss:.3f} is not below that of the class frequencies, {ignorance:.3f}"
+    merged = SearchTrace(
+        *([sum(step) / len(traces) for step in zip(*lists, strict=False)] for lists in zip(*traces, strict=True))
+    )
+    return Learned(net if gate_open else anchor, net, after, capacity, context, gate_open, reason, merged, seconds)
+
+
+def _point_gains(
+    anchor: SearchNet, net: SearchNet, episodes: Episodes, context: Tensor, config: SearchConfig, capacity: float
+) -> tuple[Tensor, Tensor]:
+    """For each point that validates in some episode: mean gain of `net` over the anchor, and the anchor's loss."""
+    before = point_losses(anchor, episodes, context, config, 0.0)
+    after = point_losses(net, episodes, context, config, capacity)
+    where = torch.stack([members[2] for members in episodes.members]).to(before.device).flatten()
+    count = torch.bincount(where).to(before.dtype)
+    seen = count > 0
+
+    def mean_by_point(values: Tensor) -> Tensor:
+        return torch.zeros_like(count).index_add(0, where, values.flatten())[seen] / count[seen]
+
+    return mean_by_point(before - after), mean_by_point(before)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """The batch of one round."""
+
+    positions: Tensor
+    """(b,)"""
+    value: Tensor
+    """(N,) log value"""
+    weights: Tensor
+    """(N, K)"""
+
+
+def compose_batch(
+    view: PoolView,
+    space: Space,
+    proposals: Sequence[Proposal],
+    learned: Learned,
+    config: SearchConfig,
+    *,
+    batch_size: int,
+    seed: int,
+) -> Composed:
+    """Greedy coverage of the pool, each point counting by its value, among what the candidates proposed."""
+    ranks = torch.stack([rank_scores(proposal, batch_size) for proposal in proposals], dim=1).to(view.device)
+    features = with_bias(space.labeled).unsqueeze(0)
+    folds = bagged_heads(
+        features, view.labels.unsqueeze(0), config.value_heads,
+        num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "folds"),
+    )  # fmt: skip
+    committee = committee_probs(folds, with_bias(space.pool).unsqueeze(0), config.value_heads)
+    to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
+    log_sparsity = log_reference_distance(space.pool, space.reference)
+    uncertainty, z = point_features(
+        view.pool.require("log_probs").float(),
+        committee[0] if committee is not None else None,
+        to_labeled,
+        log_sparsity,
+    )
+    net = learned.net
+    with torch.no_grad():
+        log_value, weights = net.log_value(
+            uncertainty, ranks, z, learned.context, learned.capacity if learned.gate_open else 0.0
+        )
+    shape_pool, shape_labeled = (functional.normalize(geometry(side), dim=1) for side in (view.pool, view.labeled))
+    width = bandwidth(shape_labeled, shape_pool, config, batch_size) * math.exp(float(net.log_bandwidth.detach()))
+    union = None
+    if config.proposals == "union":
+        union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
+    evaluation = None
+    if len(view) > EVALUATION:
+        evaluation = torch.randperm(len(view), generator=generator(seed, "compose", "evaluation"))[:EVALUATION]
+        evaluation = evaluation.sort().values.to(view.device)
+    positions, _, _ = greedy_coverage(
+        shape_pool, torch.exp(log_value - log_value.amax()), shape_labeled, batch_size,
+        bandwidth=width, candidates=union, evaluation=evaluation, normalise=False, prices_N=view.costs,
+        rng=generator(seed, "compose", "ties"),
+    )  # fmt: skip
+    return Composed(positions, log_value, weights)

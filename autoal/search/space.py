@@ -1,0 +1,82 @@
+"""The space in which points are compared and FitNet's heads are fitted: label-free, made once per round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autoal.compute import chunks
+from autoal.outputs import ModelOutputs, PoolView
+
+__all__ = ["Space", "geometry", "log_reference_distance", "nearest_distance"]
+
+REFERENCE = 1000
+"""Pool points against which local density is measured."""
+
+
+def geometry(outputs: ModelOutputs) -> Tensor:
+    """(n, D) embeddings; where there are none, square roots of the probabilities (Hellinger distance)."""
+    if outputs.embeddings is not None:
+        return outputs.embeddings.float()
+    return outputs.require("log_probs").float().div(2).exp()
+
+
+@dataclass(frozen=True)
+class Space:
+    """Head features of both sides, and the points that stand for the pool."""
+
+    pool: Tensor
+    """(N, D') centred, scaled by one number, rotated and cut to `head_dim` where wider."""
+    labeled: Tensor
+    """(L, D')"""
+    reference: Tensor
+    """(R, D') a sample of the pool."""
+
+    @staticmethod
+    def of(view: PoolView, head_dim: int, rng: torch.Generator) -> Space:
+        pool, labeled = geometry(view.pool), geometry(view.labeled)
+        sample = pool[torch.randperm(len(pool), generator=rng)[: max(5 * head_dim, 5000)].to(pool.device)]
+        both = torch.cat([sample, labeled]).double()
+        mean = both.mean(0)
+        scale = (both - mean).square().mean().sqrt().clamp_min(1e-12)
+        rotation = None
+        if pool.shape[1] > head_dim:
+            _, vectors = torch.linalg.eigh((both - mean).T @ (both - mean))
+            rotation = vectors[:, -head_dim:].flip(1)
+            # The sign of an eigenvector is a convention of the solver: fix it by the largest entry.
+            largest = rotation.abs().argmax(0, keepdim=True)
+            rotation = rotation * torch.sign(rotation.gather(0, largest))
+            # The kept directions should have unit mean square again.
+            scale = ((both - mean) @ rotation).square().mean().sqrt().clamp_min(1e-12)
+
+        def apply(x: Tensor) -> Tensor:
+            width = rotation.shape[1] if rotation is not None else x.shape[1]
+            out = x.new_empty(len(x), width)
+            turn = rotation.to(x.dtype) if rotation is not None else None
+            for rows in chunks(len(x), 16.0 * x.shape[1]):
+                moved = (x[rows] - mean.to(x.dtype)) / scale.to(x.dtype)
+                out[rows] = moved @ turn if turn is not None else moved
+            return out
+
+        mapped = apply(pool)
+        order = torch.randperm(len(mapped), generator=rng)[:REFERENCE].to(mapped.device)
+        return Space(mapped, apply(labeled), mapped[order])
+
+
+def nearest_distance(x: Tensor, to: Tensor, neighbor: int = 1) -> Tensor:
+    """(n,) distance of each row of `x` to its `neighbor`-th nearest row of `to`, in tiles."""
+    out = x.new_empty(len(x))
+    norms = to.square().sum(1)
+    k = min(neighbor, len(to))
+    for rows in chunks(len(x), 8.0 * len(to)):
+        part = x[rows]
+        squared = part.square().sum(1, keepdim=True) + norms - 2 * part @ to.T
+        out[rows] = squared.topk(k, dim=1, largest=False).values[:, -1].clamp_min(0).sqrt()
+    return out
+
+
+def log_reference_distance(x: Tensor, reference: Tensor) -> Tensor:
+    """(n,) log distance to the sixth nearest reference point: minus the log local density, up to a factor."""
+    return torch.log(nearest_distance(x, reference, 6) + 1e-6)

@@ -1,0 +1,565 @@
+"""AutoAL: finds out on the labels at hand which candidates pay, and asks for the labels that pay most."""
+
+from __future__ import annotations
+
+import hashlib
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, clone
+from torch import Tensor, nn
+
+from autoal.compute import peak_bytes, resolve_device
+from autoal.data import Pool
+from autoal.errors import InvalidInput, MissingOutput, NotFitted, UnknownName
+from autoal.models import ModelAdapter, PrecomputedModel, as_adapter
+from autoal.outputs import PoolView, check_outputs
+from autoal.rng import derive_seed, fresh_seed, generator
+from autoal.search.candidates import Asked, ask_candidates
+from autoal.search.config import SearchConfig, search_config
+from autoal.search.episodes import NamedCandidate
+from autoal.search.fit_net import fit_heads, head_log_probs, with_bias
+from autoal.search.paper import PaperSearch, run_paper_search, score_pool
+from autoal.search.round import Learned, Memory, compose_batch, learn
+from autoal.search.space import Space, geometry
+from autoal.selectors.base import RoundState, Selection
+from autoal.selectors.mixture import uniform_mixture
+from autoal.selectors.query import Query
+from autoal.strategies import resolve_candidates
+from autoal.strategies.base import check_batch_size, ordered
+
+__all__ = ["MODES", "AutoAL"]
+
+MODES = ("bilevel", "paper", "uniform")
+ProgressLike = Callable[[str, int, int], None] | bool | None
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A search on one state: what `query` needs to compose a batch."""
+
+    state: RoundState
+    asked: Asked
+    dropped: dict[str, str]
+    learned: Learned | None
+    paper: PaperSearch | None
+    space: Space | None
+    seconds: dict[str, float]
+
+
+class AutoAL(BaseEstimator):
+    """Selects a batch of points to label by a learned weighing of candidate strategies.
+
+    Parameters
+    ----------
+    candidates : "default" | "fast" | "all", or a list of names, Strategy objects or (name, Strategy) pairs
+        The portfolio. The word always means strategies; points are the pool.
+    model : torch module, factory, scikit-learn estimator, ModelAdapter or None
+        Trained from scratch on the labeled points in every call. None: a small MLP or CNN that suits the data.
+    task : "auto" | "classification"
+    mode : "bilevel" | "paper" | "uniform"
+        Ours; the paper's (arXiv 2410.13853) as printed; or no search at all, a floor.
+    search : SearchConfig, mapping or None
+        Outer hyper-parameters.
+    device : "auto" | "cpu" | "cuda" | ...
+    random_state : int, numpy generator or None
+        The same seed gives the same query, bit for bit on a CPU, in every process.
+    time_limit : float or None
+        Seconds after which the search gives up and the anchor is used; answers then depend on the machine.
+    progress : None, True or a callable(stage, done, total)
+    callbacks : callables(selector, query), called after each query
+    strict : bool
+        A candidate that the model cannot serve raises instead of being dropped.
+
+    Attributes
+    ----------
+    weights_ : dict of candidate -> weight in the last batch
+    history_ : list of dict, one for each search: labels, weights, gate, losses
+    search_net_ : the trained SearchNet (None in mode "uniform")
+    model_ : the trained ModelAdapter
+    classes_ : (C,) the user's labels in the order of the columns
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, truth = load_iris(return_X_y=True)
+    >>> y = np.full(len(X), -1)
+    >>> y[::10] = truth[::10]
+    >>> picked = AutoAL("fast", model=LogisticRegression(), random_state=0).fit_query(X, y, batch_size=5)
+    >>> len(picked)
+    5
+    """
+
+    def __init__(
+        self,
+        candidates: str | Sequence[Any] = "default",
+        *,
+        model: Any = None,
+        task: str = "auto",
+        mode: str = "bilevel",
+        search: SearchConfig | Mapping[str, Any] | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        time_limit: float | None = None,
+        progress: ProgressLike = None,
+        callbacks: Iterable[Callable[[Any, Query], None]] = (),
+        strict: bool = False,
+    ) -> None:
+        self.candidates = candidates
+        self.model = model
+        self.task = task
+        self.mode = mode
+        self.search = search
+        self.device = device
+        self.random_state = random_state
+        self.time_limit = time_limit
+        self.progress = progress
+        self.callbacks = callbacks
+        self.strict = strict
+
+    history_: list[dict[str, Any]]
+    search_net_: nn.Module | None
+
+    # --- what a user calls ------------------------------------------------------------------------------------
+
+    def fit_query(
+        self,
+        X: Any,
+        y: Any,
+        X_pool: Any = None,
+        *,
+        batch_size: int,
+        labeled: Any = None,
+        pool: Any = None,
+        embeddings: Any = None,
+        probs: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        costs: Any = None,
+        ids: Any = None,
+        exclude: Any = None,
+    ) -> Query:
+        """Searches on the labeled points and returns the `batch_size` points to label next.
+
+        Two forms. `fit_query(X, y)`: X (n, ...) is the whole pool and y (n,) is missing (NaN, -1 or None) where
+        unlabeled, or `labeled` holds the indices of the labeled rows and y is either as short as it or as long as
+        X. With a third array, `fit_query(X_labeled, y_labeled, X_pool)`, the first two are fully labeled and the
+        answer's indices are rows of `X_pool`.
+
+        `pool` and `exclude` are indices that may, and that may not, be asked for. `embeddings` (n, D) and `probs`
+        (n, C) take the place of the model's; with both and `model=None` nothing is trained. In the three-array form
+        they have one row for each row of X_labeled and then of X_pool. `costs` (n,) are prices of labels. `ids` (n,)
+        name the rows: rows permuted together with their ids give the same answer. `X_val`, `y_val` are further
+        labeled points that train the model's judge but never the model.
+
+        Raises InvalidInput (a ValueError) on bad input, PoolExhausted where batch_size is larger than the pool.
+        """
+        self.fit(
+            X, y, X_pool, batch_size=batch_size, labeled=labeled, pool=pool, embeddings=embeddings, probs=probs,
+            X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude,
+        )  # fmt: skip
+        return self.query(batch_size=batch_size)
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_pool: Any = None,
+        *,
+        batch_size: int | None = None,
+        labeled: Any = None,
+        pool: Any = None,
+        embeddings: Any = None,
+        probs: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        costs: Any = None,
+        ids: Any = None,
+        exclude: Any = None,
+    ) -> Self:
+        """Trains the model and SearchNet; `query` then composes a batch. Arguments as in `fit_query`.
+
+        `batch_size` is the batch the search should have in mind: a tenth of the labels where it is not given.
+        """
+        self._check_parameters()
+        # Precomputed probabilities name the label space; otherwise it is what has been labeled so far.
+        columns = np.shape(probs)[1] if probs is not None and np.ndim(probs) == 2 else None
+        self.pool_ = Pool.build(
+            X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, costs=costs, num_classes=columns
+        )
+        if batch_size is None:
+            batch_size = min(len(self.pool_.unlabeled), max(1, len(self.pool_.labeled) // 10))
+        check_batch_size(_integer(batch_size, "batch_size"), len(self.pool_.unlabeled))
+        state, seconds = self._state(self.pool_, embeddings, probs, X_val, y_val)
+        self.fitted_ = self._search(state, batch_size, seconds)
+        return self
+
+    def query(self, *, batch_size: int) -> Query:
+        """The batch for the pool that `fit` was given. Raises NotFitted before `fit`."""
+        if not hasattr(self, "fitted_"):
+            raise NotFitted("query was called before fit; call fit(X, y) first, or fit_query(X, y, batch_size=...)")
+        check_batch_size(_integer(batch_size, "batch_size"), len(self.pool_.unlabeled))
+        fitted = self.fitted_
+        began = perf_counter()
+        selection = self._compose(fitted, batch_size)
+        seconds = {**fitted.seconds, "compose": perf_counter() - began}
+        positions = selection.positions.cpu()
+        query = Query(
+            indices=self.pool_.user_indices(positions),
+            ids=self.pool_.user_ids(positions),
+            utilities=self.pool_.scatter(selection.utilities.cpu()),
+            weights=selection.weights,
+            votes={name: vote.cpu().numpy() for name, vote in selection.votes.items()},
+            diagnostics={**selection.diagnostics, "seconds": seconds, "peak_bytes": peak_bytes()},
+        )
+        self._report("done", 1, 1)
+        for callback in self.callbacks:
+            callback(self, query)
+        return query
+
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a candidate: weight in the last batch, picks it wanted, seconds, and why it was dropped."""
+        if not hasattr(self, "last_selection_"):
+            raise NotFitted("leaderboard was called before a query; call fit_query(X, y, batch_size=...) first")
+        selection, asked = self.last_selection_, self.fitted_.asked
+        rows = [
+            {
+                "candidate": name,
+                "weight": selection.weights.get(name, 0.0),
+                "picks": int(selection.votes[name].sum()) if name in selection.votes else 0,
+                "seconds": asked.seconds.get(name, 0.0),
+                "dropped": self.fitted_.dropped.get(name, ""),
+            }
+            for name in sorted({*selection.weights, *self.fitted_.dropped})
+        ]
+        frame = pd.DataFrame(rows, columns=["candidate", "weight", "picks", "seconds", "dropped"])
+        return frame.sort_values(["weight", "candidate"], ascending=[False, True], ignore_index=True)
+
+    # --- scikit-learn's parameters ----------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments; with `deep` also each candidate's, as `badge__first`."""
+        params = super().get_params(deep=False)
+        if deep:
+            for name, strategy in resolve_candidates(self.candidates):
+                params[name] = strategy
+                params.update({f"{name}__{key}": value for key, value in strategy.get_params().items()})
+            if hasattr(self.model, "get_params") and not isinstance(self.model, type):
+                params.update({f"model__{key}": value for key, value in self.model.get_params().items()})
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets constructor arguments, and arguments of candidates by `name__argument`."""
+        own = {key: params[key] for key in params if key in super().get_params(deep=False)}
+        super().set_params(**own)
+        nested = {key: value for key, value in params.items() if key not in own}
+        if not nested:
+            return self
+        pairs = dict(resolve_candidates(self.candidates))
+        pairs = {name: clone(strategy) for name, strategy in pairs.items()}
+        for key, value in nested.items():
+            owner, _, argument = key.partition("__")
+            if owner == "model" and argument and hasattr(self.model, "set_params"):
+                self.model.set_params(**{argument: value})
+            elif owner in pairs and argument:
+                if argument not in pairs[owner].get_params():
+                    raise UnknownName(f"parameter of {owner}", argument, pairs[owner].get_params())
+                pairs[owner].set_params(**{argument: value})
+            elif owner in pairs:
+                pairs[owner] = value
+            else:
+                raise UnknownName("parameter", key, self.get_params(deep=True))
+        if any(key.partition("__")[0] in pairs for key in nested):
+            self.candidates = list(pairs.items())
+        return self
+
+    # --- what the runner calls --------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """In tables."""
+        return "autoal" if self.mode == "bilevel" else f"autoal-{self.mode}"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Fields of ModelOutputs that some candidate, or the search itself, reads."""
+        wanted = frozenset({"log_probs", "embeddings"})
+        return wanted.union(*(strategy.needs for _, strategy in resolve_candidates(self.candidates)))
+
+    def select(self, state: RoundState, batch_size: int) -> Selection:
+        """A batch for one round of a comparison run; remembers earlier rounds until `reset`."""
+        self._check_parameters()
+        check_batch_size(batch_size, len(state.view))
+        return self._compose(self._search(state, batch_size, {}), batch_size)
+
+    def reset(self) -> None:
+        """Forgets every earlier round."""
+        for attribute in ("_memory", "_memory_before", "_fingerprint", "history_"):
+            if hasattr(self, attribute):
+                delattr(self, attribute)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What earlier rounds left behind, as JSON."""
+        if not hasattr(self, "_memory"):
+            return {}
+        return {
+            "memory": self._memory.to_json(),
+            "memory_before": self._memory_before.to_json(),
+            "fingerprint": self._fingerprint,
+            "history": self.history_,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues where `state_dict` was taken."""
+        self.reset()
+        if state:
+            self._memory = Memory.from_json(state["memory"])
+            self._memory_before = Memory.from_json(state["memory_before"])
+            self._fingerprint = str(state["fingerprint"])
+            self.history_ = list(state["history"])
+
+    # --- one round --------------------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        if self.mode not in MODES:
+            raise UnknownName("mode", self.mode, MODES)
+        if self.task not in ("auto", "classification"):
+            raise InvalidInput(f"got task={self.task!r}; wanted 'auto' or 'classification'")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise InvalidInput(f"got time_limit={self.time_limit!r}; wanted seconds above 0, or None")
+        search_config(self.search)
+        resolve_candidates(self.candidates)
+
+    def _build_pool(
+        self, X: Any, y: Any, X_pool: Any, labeled: Any, pool: Any, ids: Any, exclude: Any, costs: Any
+    ) -> Pool:
+        return Pool.build(X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, costs=costs)
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return fresh_seed()
+        if isinstance(self.random_state, np.random.RandomState):
+            return int(self.random_state.randint(2**31))
+        if isinstance(self.random_state, np.random.Generator):
+            return int(self.random_state.integers(2**31))
+        return _integer(self.random_state, "random_state")
+
+    def _state(
+        self, pool: Pool, embeddings: Any, probs: Any, X_val: Any, y_val: Any
+    ) -> tuple[RoundState, dict[str, float]]:
+        """Trains the model and computes its outputs, each field once and only if some candidate needs it."""
+        device = resolve_device(self.device)
+        seed = self._seed()
+        began = perf_counter()
+        self._report("train the model", 0, 1)
+        given = {name: values for name, values in (("probs", probs), ("embeddings", embeddings)) if values is not None}
+        adapter: ModelAdapter
+        if given and self.model is None:
+            adapter = PrecomputedModel(**given)
+        else:
+            adapter = as_adapter(self.model, pool.rows.row_shape, pool.num_classes, device=device, **given)
+        adapter.fit(pool.rows, pool.labeled, pool.labels, pool.num_classes, seed=derive_seed(seed, "model"))
+        seconds = {"train": perf_counter() - began}
+        began = perf_counter()
+        self._report("model outputs", 0, 1)
+        needs = self.needs
+        sides = []
+        for what, rows in (("pool", pool.unlabeled), ("labeled points", pool.labeled)):
+            outputs = adapter.outputs(
+                pool.rows, rows, needs & adapter.provides, seed=derive_seed(seed, "outputs"), device=device
+            )
+            check_outputs(outputs, len(rows), pool.num_classes, what)
+            sides.append(outputs)
+        self.model_ = adapter
+        self.classes_ = pool.classes
+        costs = None if pool.costs is None else pool.costs.to(device)
+        view = PoolView(sides[0], sides[1], pool.labels.to(device), pool.num_classes, costs)
+        seconds["outputs"] = perf_counter() - began
+        state = RoundState(
+            view=view,
+            round=len(pool.labeled),
+            seed=seed,
+            pool_ids=pool.pool_keys(),
+            labeled_ids=pool.labeled_keys(),
+            inputs=pool.rows,
+            pool_indices=pool.unlabeled,
+            labeled_indices=pool.labeled,
+        )
+        return state, seconds
+
+    def _search(self, state: RoundState, batch_size: int, seconds: dict[str, float]) -> _Fitted:
+        """Everything before the batch is composed."""
+        config = search_config(self.search)
+        began = perf_counter()
+        deadline = began + self.time_limit if self.time_limit is not None else None
+        seed = derive_seed(state.seed, "round", state.round)
+        state = _with_log_probs(state, config)
+        view = state.view
+        servable, dropped = self._servable(view)
+        wanted = min(len(view), max(batch_size, round(config.proposal_factor * batch_size)))
+        if self.mode != "bilevel":
+            wanted = batch_size
+        self._report("candidates", 0, 1)
+        # The floor and the paper take the portfolio as it is; only the search drops twins.
+        overlap = config.max_overlap if self.mode == "bilevel" else 1.0
+        asked = ask_candidates(view, servable, batch_size, wanted, overlap, seed)
+        dropped.update(asked.dropped)
+        seconds = {**seconds, "candidates": perf_counter() - began}
+        memory = self._recall(state, config)
+        learned, paper, space = None, None, None
+        self._report("search", 0, 1)
+        if self.mode == "bilevel":
+            space = Space.of(view, config.head_dim, generator(seed, "space"))
+            learned = learn(
+                view, space, asked.candidates, memory, config,
+                batch_size=batch_size, round=state.round, seed=seed,
+                out_of_time=lambda: deadline is not None and perf_counter() > deadline,
+            )  # fmt: skip
+            seconds.update(learned.seconds)
+            self._memory = learned.memory
+            self.search_net_ = learned.candidate_net
+        elif self.mode == "paper":
+            began = perf_counter()
+            paper = run_paper_search(
+                _inputs(state, labeled=True), view.labels, view.num_classes, asked.candidates, config.paper,
+                batch_size=batch_size, pool_size=len(view), mc_samples=10, seed=seed, device=view.device,
+            )  # fmt: skip
+            seconds["search"] = perf_counter() - began
+            self.search_net_ = paper.net
+        else:
+            self.search_net_ = None
+        return _Fitted(state, asked, dropped, learned, paper, space, seconds)
+
+    def _servable(self, view: PoolView) -> tuple[list[NamedCandidate], dict[str, str]]:
+        """Candidates whose needs the model can meet, and why the others are dropped."""
+        present = view.pool.present() & view.labeled.present()
+        kept: list[NamedCandidate] = []
+        dropped: dict[str, str] = {}
+        for name, strategy in resolve_candidates(self.candidates):
+            missing = sorted(strategy.needs - present)
+            if not missing:
+                kept.append((name, strategy))
+                continue
+            why = f"it needs {', '.join(missing)}, which the model cannot give"
+            if self.strict:
+                raise MissingOutput(f"candidate {name!r}: {why}; leave it out, or pass strict=False to drop it")
+            dropped[name] = why
+        if not kept:
+            reasons = "; ".join(f"{name}: {why}" for name, why in dropped.items())
+            raise MissingOutput(f"no candidate is left ({reasons}); choose others, or a model that gives more")
+        return kept, dropped
+
+    def _recall(self, state: RoundState, config: SearchConfig) -> Memory:
+        """What earlier rounds left. Asking again with the same labels starts from where that round started, so
+        that the same call gives the same answer."""
+        fingerprint = hashlib.sha256(
+            state.labeled_ids.numpy().tobytes() + state.view.labels.cpu().numpy().tobytes()
+        ).hexdigest()
+        if not hasattr(self, "_memory"):
+            self._memory = self._memory_before = Memory()
+            self.history_ = []
+        elif fingerprint != self._fingerprint:
+            self._memory_before = self._memory
+        else:
+            self.history_ = self.history_[:-1]
+        self._fingerprint = fingerprint
+        return self._memory_before
+
+    def _compose(self, fitted: _Fitted, batch_size: int) -> Selection:
+        state, asked, config = fitted.state, fitted.asked, search_config(self.search)
+        seed = derive_seed(state.seed, "round", state.round)
+        view, names = state.view, [name for name, _ in asked.candidates]
+        if any(len(proposal.indices) < batch_size for proposal in asked.proposals):
+            asked = ask_candidates(view, asked.candidates, batch_size, batch_size, 1.0, seed)
+        diagnostics: dict[str, Any] = {"mode": self.mode, "labels": len(view.labels), "dropped": dict(fitted.dropped)}
+        if fitted.learned is not None and fitted.space is not None:
+            learned = fitted.learned
+            composed = compose_batch(
+                view, fitted.space, asked.proposals, learned, config, batch_size=batch_size, seed=seed
+            )
+            positions, utilities = composed.positions, ordered(composed.positions, composed.value).scores
+            weights = composed.weights.mean(0).cpu()
+            learned_weights = torch.softmax(learned.candidate_net.logits.detach(), 0).cpu().tolist()
+            diagnostics["gate"] = {
+                "open": learned.gate_open,
+                "reason": learned.reason,
+                "gain": learned.memory.evidence.gain(),
+                "z": learned.memory.evidence.z(),
+                "learned_weights": dict(zip(names, learned_weights, strict=True)),
+            }
+            if learned.trace is not None:
+                diagnostics["losses"] = {"upper": learned.trace.upper, "gradient": learned.trace.gradient}
+        elif fitted.paper is not None:
+            paper = fitted.paper
+            scores, weights = score_pool(
+                paper, _inputs(state, labeled=False), asked.proposals, config.paper, view, batch_size
+            )
+            positions, utilities = scores
+            diagnostics["losses"] = {
+                "search": paper.search_loss, "fit": paper.fit_loss, "prediction": paper.prediction_loss
+            }  # fmt: skip
+        else:
+            positions = uniform_mixture(asked.proposals, batch_size, generator(seed, "mixture")).to(view.device)
+            mean_rank = torch.stack(
+                [proposal.scores.argsort().argsort().double() for proposal in asked.proposals]
+            ).mean(0)
+            utilities = ordered(positions, mean_rank).scores
+            weights = torch.full((len(names),), 1.0 / len(names))
+        votes = {
+            name: torch.isin(positions, proposal.indices[:batch_size])
+            for name, proposal in zip(names, asked.proposals, strict=True)
+        }
+        shares = dict(zip(names, weights.tolist(), strict=True))
+        selection = Selection(positions, utilities, shares, votes, diagnostics)
+        self.weights_ = shares
+        self.last_selection_ = selection
+        self.history_ = [*self.history_, {"labels": len(view.labels), "weights": shares, **_plain(diagnostics)}]
+        return selection
+
+    def _report(self, stage: str, done: int, total: int) -> None:
+        if callable(self.progress):
+            self.progress(stage, done, total)
+
+
+def _plain(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in diagnostics.items() if key in ("gate", "dropped")}
+
+
+def _integer(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InvalidInput(f"got {what}={value!r}; wanted an integer")
+    return int(value)
+
+
+def _inputs(state: RoundState, *, labeled: bool) -> Tensor:
+    """Raw inputs of one side, for the networks of `mode="paper"`; embeddings where there are none."""
+    indices = state.labeled_indices if labeled else state.pool_indices
+    if state.inputs is not None and indices is not None:
+        return state.inputs.take(indices)
+    return geometry(state.view.labeled if labeled else state.view.pool)
+
+
+def _with_log_probs(state: RoundState, config: SearchConfig) -> RoundState:
+    """The state with probabilities from a head on the embeddings, where only embeddings are known."""
+    view = state.view
+    if view.pool.log_probs is not None:
+        return state
+    space = Space.of(view, config.head_dim, generator(state.seed, "space"))
+    features = with_bias(space.labeled).unsqueeze(0)
+    heads = fit_heads(
+        features, view.labels.unsqueeze(0), features.new_ones(1, len(view.labels)),
+        num_classes=view.num_classes, l2=config.head_l2,
+    )  # fmt: skip
+    sides = [
+        replace(outputs, log_probs=head_log_probs(heads, with_bias(x).unsqueeze(0))[0])
+        for outputs, x in ((view.pool, space.pool), (view.labeled, space.labeled))
+    ]
+    return replace(state, view=replace(view, pool=sides[0], labeled=sides[1]))

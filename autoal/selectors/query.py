@@ -1,0 +1,118 @@
+"""What a query answers: which points, how much each was wanted, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Query"]
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A frozen value that acts as an index array: `y[query]`, `len(query)`, iteration, `np.asarray(query)`."""
+
+    indices: np.ndarray
+    """(b,) int64 rows of the user's pool, best first."""
+    ids: np.ndarray
+    """(b,) the user's ids of those rows (row numbers where none were given)."""
+    utilities: np.ndarray
+    """(n,) float64, one for each row of the user's pool, higher is more wanted; NaN where it could not be asked for."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """candidate -> weight used for this batch, summing to 1."""
+    votes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """candidate -> (b,) bool: whether the candidate alone would have bought that pick."""
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    """Losses, gate, seconds per stage, peak bytes, candidates dropped and why."""
+
+    def __post_init__(self) -> None:
+        for array in (self.indices, self.ids, self.utilities, *self.votes.values()):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices.tolist())
+
+    def __getitem__(self, item: Any) -> Any:
+        return self.indices[item]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        out = self.indices if dtype is None else self.indices.astype(dtype)
+        return out.copy() if copy or out is self.indices else out
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Query):
+            return NotImplemented
+        return (
+            np.array_equal(self.indices, other.indices)
+            and np.array_equal(self.ids, other.ids)
+            and np.array_equal(self.utilities, other.utilities, equal_nan=True)
+            and dict(self.weights) == dict(other.weights)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(str, self.indices[:6])) + (", ..." if len(self) > 6 else "")
+        return f"Query({len(self)} points: [{shown}])"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a pick: rank, index, id, utility, and which candidates wanted it."""
+        wanted = [", ".join(name for name, vote in self.votes.items() if vote[i]) for i in range(len(self))]
+        return pd.DataFrame(
+            {
+                "rank": np.arange(1, len(self) + 1),
+                "index": self.indices,
+                "id": self.ids,
+                "utility": self.utilities[self.indices],
+                "wanted_by": wanted,
+            }
+        )
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """The frame as CSV; written whole to `path`, or returned."""
+        return _deliver(self.to_frame().to_csv(index=False), path)
+
+    def to_jsonl(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """One JSON object a pick; written whole to `path`, or returned."""
+        rows = self.to_frame().to_dict("records")
+        return _deliver("".join(json.dumps(_plain(row)) + "\n" for row in rows), path)
+
+    def to_label_studio(
+        self, path: str | os.PathLike[str] | None = None, data: Mapping[Any, Any] | None = None
+    ) -> str | None:
+        """Tasks for Label Studio: a JSON array of `{"data": {"id": ..., "utility": ...}, ...}`, best first.
+
+        `data` maps an id to further fields of the task, for instance `{"image": url}`.
+        """
+        tasks = []
+        for row in self.to_frame().to_dict("records"):
+            plain = _plain(row)
+            fields = {"id": plain["id"], "index": plain["index"], "utility": plain["utility"]}
+            fields.update((data or {}).get(row["id"], {}))
+            tasks.append({"data": fields, "meta": {"rank": plain["rank"], "wanted_by": plain["wanted_by"]}})
+        return _deliver(json.dumps(tasks, indent=2) + "\n", path)
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
+
+
+def _deliver(text: str, path: str | os.PathLike[str] | None) -> str | None:
+    """Written under another name first, so that the file is whole or absent."""
+    if path is None:
+        return text
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, target)
+    return None
