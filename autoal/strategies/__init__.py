@@ -14,7 +14,9 @@ from autoal.strategies.kmeans import KMeans
 from autoal.strategies.least_confidence import LeastConfidence
 from autoal.strategies.margin import Margin
 from autoal.strategies.maxherding import MaxHerding
+from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
+from autoal.strategies.poal import Poal
 from autoal.strategies.random import Random
 from autoal.strategies.typiclust import TypiClust
 from autoal.strategies.uncertainty_herding import UncertaintyHerding
@@ -39,6 +41,9 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "typiclust": TypiClust,
     "maxherding": MaxHerding,
     "uncertainty_herding": UncertaintyHerding,
+    "mcdpp": MultiCriteriaDPP,
+    # open set
+    "poal": Poal,
 }
 
 PORTFOLIOS: dict[str, list[str]] = {
