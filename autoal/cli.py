@@ -1,0 +1,356 @@
+"""The command line. Every command says what it will do, shows progress, and answers with an exit code.
+
+0: done. 1: cells of a run failed, or something we did not expect. 2: an argument, a config or a file is wrong.
+130: interrupted; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from autoal.errors import AutoALError, AutoALWarning
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
+    from autoal.experiment.config import ExperimentConfig
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="autoal",
+    help="Active learning that finds out which strategy pays on your data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+FAILED = 1
+WRONG = 2
+INTERRUPTED = 130
+
+ConfigPath = Annotated[Path, typer.Argument(help="TOML file; see the folder configs/.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="First seed; as many follow as there are now.", min=0)]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/<name> where nothing is given.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that share the work; results do not change.", min=1)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and gives its exit code. Errors raised on purpose become one line; others stay whole."""
+    # Before torch and BLAS are loaded: cells run in processes of one thread, and idle threads only get in the way.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, AutoALWarning):
+            errors.print(f"[yellow]warning:[/] {escape(str(message))}")
+        else:
+            original(message, category, *rest, **named)
+
+    original, warnings.showwarning = warnings.showwarning, show_warning
+    try:
+        app(args=list(arguments) if arguments is not None else None, prog_name="autoal")
+    except AutoALError as error:
+        errors.print(f"[red]error:[/] {escape(str(error))}")
+        return WRONG
+    except KeyboardInterrupt:
+        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
+        return INTERRUPTED
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else FAILED
+    finally:
+        warnings.showwarning = original
+    return 0
+
+
+@app.command()
+def quickstart(
+    seed: Seed = None,
+    device: Device = None,
+    out: Out = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """AutoAL against random on handwritten digits: a table, a verdict and a plot, in a minute or two.
+
+    Example: autoal quickstart
+    """
+    from autoal.experiment.config import parse_config
+
+    config = parse_config(
+        {
+            "name": "quickstart",
+            "datasets": ["digits"],
+            "selectors": ["autoal", "random"],
+            "seeds": 3,
+            "initial": {"per_class": 2},
+            "batch_size": 10,
+            "rounds": 10,
+        }
+    )
+    folder = out or Path("autoal-quickstart")
+    # Two processes and not one per core: six cells, and the start of a process takes seconds.
+    _compare(_adjusted(config, seed, device), folder, workers or min(2, os.cpu_count() or 1), quiet)
+
+
+@app.command()
+def compare(
+    config: ConfigPath,
+    seed: Seed = None,
+    device: Device = None,
+    out: Out = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run every selector of CONFIG on every data set and seed, and say who won.
+
+    A run that was stopped is continued by the same command; cells that failed are computed again.
+
+    Example: autoal compare configs/digits.toml --workers 2
+    """
+    from autoal.experiment.config import read_config
+
+    read = read_config(config)
+    _compare(_adjusted(read, seed, device), out or Path("runs") / read.name, workers, quiet)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]) -> None:
+    """Make the tables and the plot of a run again, from its journal alone.
+
+    Example: autoal report runs/digits
+    """
+    _report(run)
+
+
+@app.command()
+def study(
+    config: ConfigPath,
+    seed: Annotated[int | None, typer.Option(help="First seed of the cells, and seed of the sampler.", min=0)] = None,
+    device: Device = None,
+    trials: Annotated[int | None, typer.Option(help="Trials in all, instead of the config's.", min=1)] = None,
+    out: Out = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Tune AutoAL's outer hyper-parameters with Optuna, by its gain over the uniform mixture.
+
+    Test labels are never read. A study that was stopped is continued by the same command. The best trial is written
+    to best.toml, which compare takes.
+
+    Example: autoal study configs/study.toml --trials 50
+    """
+    from autoal.experiment.config import read_config
+    from autoal.experiment.plugins import make_selector
+    from autoal.report.tables import rich_table
+    from autoal.study import run_study
+
+    adjusted = _adjusted(read_config(config), seed, device)
+    if adjusted.study is not None:
+        values = {"trials": trials, "seed": seed}
+        changed = {key: value for key, value in values.items() if value is not None}
+        adjusted = adjusted.changed(study={**adjusted.study.model_dump(), **changed})
+    folder = out or Path("runs") / adjusted.name
+    with _progress("seeds", quiet) as advance:
+        found = run_study(adjusted, make_selector, folder, workers=workers, progress=advance)
+    console = _tables_console()
+    ranked = found.trials.sort_values("gain", ascending=False, kind="stable").head(10)
+    # Names of many parameters would fill the screen: the table of all is in trials.csv.
+    console.print(rich_table(ranked.iloc[:, : 4 + 6], title=f"best trials of {len(found.trials)}"))
+    console.print(f"best: {found.gain:+.2f} points of AUBC with {found.best}", soft_wrap=True)
+    console.print(f"all trials: {folder / 'trials.csv'}; plot: {folder / 'history.png'}", soft_wrap=True)
+    console.print(f"next: autoal compare {found.config}", soft_wrap=True)
+
+
+@app.command()
+def strategies(
+    show_all: Annotated[bool, typer.Option("--all", help="Also the selectors that compare can run.")] = False,
+) -> None:
+    """The candidate strategies: what each reads, what it costs, where it comes from.
+
+    Example: autoal strategies --all
+    """
+    from autoal.strategies import CANDIDATES
+
+    table = Table(title=f"{len(CANDIDATES)} candidate strategies", title_justify="left")
+    for column in ("name", "family", "needs", "cost", "source"):
+        table.add_column(column, no_wrap=column == "name", overflow="fold")
+    for name, strategy in sorted(CANDIDATES.items(), key=lambda pair: (pair[1].family, pair[0])):
+        needs = strategy().needs  # of an instance: in some it depends on their options
+        shown = (name, strategy.family, ", ".join(sorted(needs)) or "nothing", strategy.cost, strategy.source)
+        table.add_row(*map(escape, shown))
+    console = _tables_console()
+    console.print(table)
+    if show_all:
+        from autoal.experiment.plugins import selector_table
+
+        others = [name for name in selector_table() if name not in CANDIDATES]
+        console.print(f"selectors besides the candidates alone: {', '.join(others)}", soft_wrap=True)
+
+
+@app.command()
+def doctor(
+    pool: Annotated[int, typer.Option(help="N, points in the pool.", min=1)] = 50_000,
+    dim: Annotated[int, typer.Option(help="D, width of the embedding.", min=1)] = 512,
+    classes: Annotated[int, typer.Option(help="C, classes.", min=2)] = 10,
+    batch_size: Annotated[int, typer.Option(help="b, points in a batch.", min=1)] = 100,
+    samples: Annotated[int, typer.Option(help="K, posterior samples (BALD and its kin).", min=1)] = 10,
+    device: Device = None,
+    seed: Annotated[int, typer.Option(help="Seed of the numbers the check draws.", min=0)] = 0,
+) -> None:
+    """What this machine has, whether it works, and the memory a pool would take.
+
+    Example: autoal doctor --pool 1000000 --dim 512 --batch-size 10000
+    """
+    import torch
+
+    from autoal.compute import peak_bytes, resolve_device
+    from autoal.experiment.runner import versions
+    from autoal.rng import generator
+
+    console = Console()
+    chosen = resolve_device(device or "auto")
+    x = torch.randn(256, 256, generator=generator(seed, "doctor"))
+    error = float(((x.to(chosen) @ x.to(chosen)).cpu().double() - x.double() @ x.double()).abs().max())
+    works = "works" if error < 1.0 else f"gives wrong products (off by {error:.2g})"
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{os.cpu_count()} cores"
+    console.print(f"device: {chosen} ({name}); {works}; torch uses {torch.get_num_threads()} thread(s)")
+    console.print(f"data: {os.environ.get('AUTOAL_DATA') or 'AUTOAL_DATA is not set: only the bundled sets are there'}")
+    packages = ("autoal", "torch", "torchvision", "higher", "numpy", "scipy", "scikit-learn", "optuna", "pandas")
+    console.print("versions: " + ", ".join(f"{k} {v}" for k, v in versions(packages).items()), soft_wrap=True)
+
+    parts = memory_estimate(pool, dim, classes, batch_size, samples)
+    table = Table(
+        title=f"memory for N={pool:,}, D={dim}, C={classes}, b={batch_size}, K={samples}", title_justify="left"
+    )
+    table.add_column("what")
+    table.add_column("MiB", justify="right")
+    for what, size in parts.items():
+        table.add_row(what, f"{size / 2**20:,.1f}")
+    total = sum(parts.values()) + peak_bytes()
+    table.add_row("this program", f"{peak_bytes() / 2**20:,.1f}")
+    table.add_row("together, at most", f"{total / 2**20:,.1f}")
+    console.print(table)
+    available = _available_bytes()
+    if available is not None:
+        fits = "fits" if total < available else "does not fit: use a narrower embedding or a part of the pool"
+        console.print(f"memory available: {available / 2**30:.1f} GiB; this {fits}")
+
+
+def memory_estimate(n: int, dim: int, classes: int, b: int, samples: int) -> dict[str, float]:
+    """Bytes of what a round keeps at once; inputs are read in chunks and not counted."""
+    from autoal.compute import CHUNK_BYTES
+
+    return {
+        "log probabilities (N, C)": 4.0 * n * classes,
+        "embeddings (N, D)": 4.0 * n * dim,
+        "posterior samples (N, K, C)": 4.0 * n * samples * classes,
+        "scores and proposals of 10 candidates": 10 * (8.0 * n + 8.0 * b),
+        "factored gradients (N, C + D)": 4.0 * n * (classes + dim),
+        "temporary arrays, two chunks": 2.0 * CHUNK_BYTES,
+    }
+
+
+def _available_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not on every system
+        return None
+
+
+def _adjusted(config: ExperimentConfig, seed: int | None, device: str | None) -> ExperimentConfig:
+    """`config` with what the options say; a device that is not there is refused here."""
+    from autoal.compute import resolve_device
+
+    resolve_device(device or config.device)
+    changes: dict[str, Any] = {}
+    if seed is not None:
+        changes["seeds"] = list(range(seed, seed + len(config.seeds)))
+    if device is not None:
+        changes["device"] = device
+    return config.changed(**changes) if changes else config
+
+
+def _compare(config: ExperimentConfig, folder: Path, workers: int | None, quiet: bool) -> None:
+    from autoal.experiment.plugins import make_selector
+    from autoal.experiment.runner import run
+
+    with _progress("rounds", quiet) as advance:
+        result = run(config, make_selector, folder, workers=workers, progress=advance)
+    if len(result.failures) < result.cells:
+        _report(folder)
+    if result.failures:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(escape(result.failure_message()), style="red")
+        raise typer.Exit(FAILED)
+
+
+def _report(folder: Path) -> None:
+    from autoal.experiment.store import RunStore, write_atomic
+    from autoal.report.curves import learning_curves
+    from autoal.report.tables import dataset_table, overall_table, read_journal, rich_table, to_markdown, verdict
+
+    manifest = RunStore(folder).manifest()
+    journal = read_journal(folder)
+    focus, reference = str(manifest["focus"]), str(manifest["reference"])
+    by_dataset = dataset_table(journal, reference)
+    console = _tables_console()
+    title = f"AUBC in points; difference to {reference}, paired by seed, with its 95 % interval"
+    console.print(rich_table(by_dataset, title))
+    texts = [f"# {manifest['config']['name']}\n", title + ".\n", to_markdown(by_dataset)]
+    common = journal.groupby(["dataset", "seed"])["selector"].nunique() == journal["selector"].nunique()
+    if by_dataset["dataset"].nunique() > 1 and bool(common.any()):
+        overall = overall_table(journal, reference)
+        console.print(rich_table(overall, "over all data sets"))
+        texts += ["Over all data sets.\n", to_markdown(overall)]
+    sentence = verdict(journal, focus, reference)
+    write_atomic(folder / "report.md", "\n".join([*texts[:1], f"**{sentence}**\n", *texts[1:]]))
+    plot = learning_curves(
+        journal, folder / "curves.png", reference=reference, metric=str(manifest["config"]["metric"])
+    )
+    console.print(f"\n{escape(sentence)}", style="bold", soft_wrap=True)
+    console.print(f"plot: {plot}; tables: {folder / 'report.md'}", soft_wrap=True)
+
+
+def _tables_console() -> Console:
+    """Wide enough for the tables where the output is a file and nobody's window sets the width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+@contextlib.contextmanager
+def _progress(unit: str, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar on stderr with the time that is left; one line where stderr is not a terminal."""
+    console = Console(stderr=True)
+    if quiet:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=console.is_terminal, disable=not console.is_terminal) as bar:
+        task = bar.add_task("running")
+
+        def advance(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total)
+            if what:
+                bar.update(task, description=escape(what))
+
+        yield advance

@@ -1,0 +1,322 @@
+"""What a comparison or a study is made of, read from TOML. A key that does not exist is an error."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from autoal.errors import ConfigError, DataMissing, UnknownName
+
+__all__ = [
+    "DatasetSpec",
+    "ExperimentConfig",
+    "Initial",
+    "ModelSpec",
+    "Parameter",
+    "SelectorSpec",
+    "StudyConfig",
+    "parse_config",
+    "read_config",
+    "to_toml",
+]
+
+Config = TypeVar("Config", bound="ExperimentConfig")
+
+
+class Strict(BaseModel):
+    """Frozen; an unknown key is answered with the nearest one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise UnknownName("key", key, cls.model_fields)
+        return data
+
+
+class Open(BaseModel):
+    """A name, a label for tables, and whatever options the named thing takes, kept in `options`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    label: str = ""
+    """What journals and tables call it; the name where nothing is given."""
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"name": data}
+        if not isinstance(data, Mapping):
+            return data
+        named = {"name", "label", "options"}
+        extra = {key: value for key, value in data.items() if key not in named}
+        known = {key: value for key, value in data.items() if key in named}
+        known["options"] = {**known.get("options", {}), **extra}
+        known["label"] = known.get("label") or known.get("name", "")
+        return known
+
+
+class DatasetSpec(Strict):
+    """One data set and what is done to it before the split."""
+
+    name: str = Field(min_length=1)
+    """`digits`, or a file below $AUTOAL_DATA as in `classification/segment`; see `autoal.data.load_dataset`."""
+    label: str = ""
+    subsample: int | None = Field(None, ge=10)
+    """Rows kept, drawn by the seed."""
+    classes: tuple[str | int, ...] | None = None
+    """Classes kept, by name or by index; the others are as if they had never been there."""
+    ood_classes: tuple[str | int, ...] = ()
+    """Classes nobody asks for: in the pool, never in the test set; the oracle rejects them and the label is spent."""
+    split: Literal["own", "random"] = "own"
+    """`own`: the data set's test rows, where it names any; `random`: drawn by the seed in any case."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"name": data}
+        if isinstance(data, Mapping) and not data.get("label") and "name" in data:
+            data = {**data, "label": str(data["name"]).rsplit("/", 1)[-1]}
+        return data
+
+
+class ModelSpec(Open):
+    """The task model, by name, with the options of its builder in `autoal.experiment.task`."""
+
+
+class SelectorSpec(Open):
+    """A selector, by name, with the options of its factory."""
+
+
+class Initial(Strict):
+    """The labels every selector starts from: a number in all, or of each class."""
+
+    total: int | None = Field(None, ge=2)
+    """One of each class first, then any; all drawn at random."""
+    per_class: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Initial:
+        if (self.total is None) == (self.per_class is None):
+            raise ValueError("give either total = N or per_class = N, and not both")
+        return self
+
+
+class Parameter(Strict):
+    """One dimension of a study: a range, a choice, or a subset of names."""
+
+    low: float | int | None = None
+    high: float | int | None = None
+    log: bool = False
+    step: float | int | None = None
+    choices: tuple[Any, ...] | None = None
+    subset: tuple[str, ...] | None = None
+    at_least: int = Field(2, ge=1)
+    """Smallest subset worth a trial."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Parameter:
+        ranged = self.low is not None or self.high is not None
+        kinds = ranged + (self.choices is not None) + (self.subset is not None)
+        if kinds != 1:
+            raise ValueError("give one of: low and high, choices, subset")
+        if ranged:
+            if self.low is None or self.high is None or self.low > self.high:
+                raise ValueError(f"got low={self.low}, high={self.high}; wanted both, low <= high")
+            if self.log and (self.low <= 0 or self.step is not None):
+                raise ValueError("a logarithmic range starts above 0 and has no step")
+        if self.choices is not None and not self.choices:
+            raise ValueError("choices is empty")
+        if self.subset is not None and len(self.subset) < self.at_least:
+            raise ValueError(f"subset has {len(self.subset)} names, fewer than at_least={self.at_least}")
+        return self
+
+
+class StudyConfig(Strict):
+    """`[study]`: which selector is tuned, against which, over what."""
+
+    trials: int = Field(30, ge=1)
+    """Finished trials in all; a second call adds only those that are missing."""
+    target: str = "autoal"
+    """Name of the selector that is tuned; its entry in `selectors`, where there is one, gives fixed options."""
+    base: str = "uniform"
+    """Name of the selector it is measured against, pair by pair."""
+    space: dict[str, Parameter] = Field(min_length=1)
+    """Options of the target; `search.inner_lr` is key `inner_lr` of its option `search`."""
+    pruner: Literal["median", "wilcoxon", "none"] = "median"
+    startup_trials: int = Field(8, ge=1)
+    """Random trials before the sampler starts to model, and before anything is pruned."""
+    seed: int = Field(0, ge=0)
+    storage: str | None = None
+    """A database address as Optuna takes it; a journal file in the study's folder where nothing is given."""
+    study_name: str = ""
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        return _flatten(value) if isinstance(value, Mapping) else value
+
+
+def _flatten(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys; a table with a key of Parameter is a leaf."""
+    flat: dict[str, Any] = {}
+    for key, value in space.items():
+        leaf = not isinstance(value, Mapping) or any(name in value for name in ("low", "high", "choices", "subset"))
+        flat.update({prefix + key: value} if leaf else _flatten(value, f"{prefix}{key}."))
+    return flat
+
+
+class ExperimentConfig(Strict):
+    """A grid of cells (data set, selector, seed) and the protocol each follows."""
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
+    selectors: tuple[SelectorSpec, ...] = Field(min_length=1)
+    """The first is the one the verdict is about."""
+    model: ModelSpec = ModelSpec(name="logistic_regression", label="logistic_regression")
+    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1)
+    """A list, or how many, counted from 0."""
+    initial: Initial = Initial(per_class=2)
+    batch_size: int = Field(10, ge=1)
+    rounds: int = Field(15, ge=1)
+    """Batches bought; a curve has one point more."""
+    test_share: float = Field(0.4, gt=0, lt=1)
+    """Of each class, where the data set does not name its test rows."""
+    max_pool: int | None = Field(None, ge=1)
+    """Cap on the unlabeled pool, drawn by the seed."""
+    max_test: int | None = Field(None, ge=1)
+    standardize: bool = True
+    """Tabular inputs: mean 0 and variance 1 over the training part, missing values set to the mean."""
+    metric: Literal["accuracy", "balanced_accuracy"] = "accuracy"
+    reference: str = ""
+    """Label of the selector differences are taken to; `random` where it takes part, else the last one."""
+    holdout: Literal["test", "validation"] = "test"
+    """What curves are measured on; `validation` is carved from the training part and leaves the test rows unread."""
+    validation_share: float = Field(0.3, gt=0, lt=1)
+    device: str = "auto"
+    workers: int = Field(1, ge=1)
+    """Processes that share the cells; results do not depend on it."""
+    study: StudyConfig | None = None
+
+    @field_validator("datasets", "selectors", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | Mapping) else value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any) -> Any:
+        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("initial", mode="before")
+    @classmethod
+    def _total(cls, value: Any) -> Any:
+        return {"total": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> ExperimentConfig:
+        columns: dict[str, list[Any]] = {
+            "data sets": [spec.label for spec in self.datasets],
+            "selectors": [spec.label for spec in self.selectors],
+            "seeds": list(self.seeds),
+        }
+        for what, values in columns.items():
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what} {twice} occur twice; give each a `label` of its own")
+        if self.reference and self.reference not in columns["selectors"]:
+            raise UnknownName("reference selector", self.reference, columns["selectors"])
+        return self
+
+    @property
+    def focus(self) -> str:
+        """Label of the selector the verdict is about."""
+        return self.selectors[0].label
+
+    def compared_with(self) -> str:
+        """Label of the selector differences are taken to."""
+        labels = [spec.label for spec in self.selectors]
+        return self.reference or ("random" if "random" in labels else labels[-1])
+
+    def identity(self) -> dict[str, Any]:
+        """All that results may depend on, as JSON: not the number of processes, nor what a study would try."""
+        data: dict[str, Any] = json.loads(self.model_dump_json(exclude={"workers", "study", "reference"}))
+        return data
+
+    def changed(self, **values: Any) -> ExperimentConfig:
+        """A checked copy with some values replaced."""
+        return parse_config({**self.model_dump(), **values})
+
+
+def parse_config(data: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
+    """`data` as a config. Raises ConfigError that names the key, what it got and what it wanted."""
+    try:
+        return ExperimentConfig.model_validate(dict(data))
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "top level"
+            message = problem["msg"].removeprefix("Value error, ")
+            got = problem["input"]
+            shown = "" if isinstance(got, Mapping | BaseModel) else f" (got {got!r})"
+            lines.append(f"{where}: {key}: {message}{shown}")
+        raise ConfigError("\n".join(lines)) from error
+
+
+def read_config(path: str | Path) -> ExperimentConfig:
+    """The config in a TOML file. Raises DataMissing where there is no such file, ConfigError where it is wrong."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise DataMissing(f"got config {str(path)!r}, but there is no such file; wanted a TOML file") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    data.setdefault("name", path.stem)
+    return parse_config(data, where=str(path))
+
+
+def to_toml(config: ExperimentConfig) -> str:
+    """A config as TOML that `read_config` takes, without the keys that have their default value."""
+    data = json.loads(config.model_dump_json(exclude_defaults=True, exclude_none=True))
+    data["selectors"] = [_compact(spec) for spec in config.selectors]
+    data["datasets"] = [json.loads(d.model_dump_json(exclude_defaults=True)) for d in config.datasets]
+    if "model" in data:
+        data["model"] = _compact(config.model)
+    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in data.items())
+
+
+def _compact(spec: Open) -> Any:
+    """A spec as a user would write it."""
+    options = json.loads(json.dumps(spec.options, default=str))
+    label = {} if spec.label == spec.name else {"label": spec.label}
+    return {"name": spec.name, **label, **options} if options or label else spec.name
+
+
+def _toml_value(value: Any, depth: int = 0) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml_value(v, 1)}" for key, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        items = [_toml_value(v, 1) for v in value]
+        if depth == 0 and any(isinstance(v, Mapping) for v in value):
+            return "[\n" + "".join(f"    {item},\n" for item in items) + "]"
+        return "[" + ", ".join(items) + "]"
+    return json.dumps(value)

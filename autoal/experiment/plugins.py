@@ -1,0 +1,64 @@
+"""Selectors by name, without importing those who provide them.
+
+A package offers selectors through the entry-point group `autoal.selectors`: a table name -> factory, where a
+factory takes the options of the config and gives a Selector. The tables of all installed packages are merged.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from autoal.errors import ConfigError, RunError, UnknownName
+from autoal.experiment.config import SelectorSpec
+from autoal.selectors.base import Selector
+
+__all__ = ["Factory", "build_selector", "make_selector", "selector_table"]
+
+Factory = Callable[..., Selector]
+GROUP = "autoal.selectors"
+BUNDLED = "baselines"
+"""Module that is asked for its `SELECTORS` where no entry point is installed, as in a plain checkout."""
+
+
+@functools.cache
+def selector_table() -> Mapping[str, Factory]:
+    """Every selector that is installed. Raises RunError where two packages offer one name."""
+    tables = [(point.value, point.load()) for point in sorted(entry_points(group=GROUP), key=lambda p: p.value)]
+    if not any(value.split(":")[0] == BUNDLED for value, _ in tables):
+        with_bundled = importlib.import_module(BUNDLED)
+        tables.insert(0, (BUNDLED, with_bundled.SELECTORS))
+    merged: dict[str, Factory] = {}
+    for value, table in tables:
+        twice = sorted(merged.keys() & table.keys())
+        if twice:
+            raise RunError(f"entry point {value} of {GROUP} offers {twice}, which another package offers too")
+        merged.update(table)
+    return merged
+
+
+def make_selector(spec: SelectorSpec) -> Selector:
+    """The selector `spec` names, from any installed package. See build_selector for what it raises."""
+    return build_selector(selector_table(), spec)
+
+
+def build_selector(table: Mapping[str, Factory], spec: SelectorSpec) -> Selector:
+    """table[spec.name](**spec.options).
+
+    Raises UnknownName for a name that is not in the table, ConfigError for an option the factory does not take.
+    """
+    if spec.name not in table:
+        raise UnknownName("selector", spec.name, table)
+    factory = table[spec.name]
+    parameters = inspect.signature(factory).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for option in spec.options:
+            if option not in parameters:
+                known = ", ".join(parameters) or "none"
+                raise ConfigError(f"selector {spec.label!r}: {UnknownName('option', option, parameters or [known])}")
+    options: dict[str, Any] = spec.options
+    return factory(**options)

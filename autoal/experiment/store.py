@@ -1,0 +1,273 @@
+"""A run as a folder: manifest, one append-only file per cell, and the journal made of them at the end.
+
+```text
+manifest.json        config, versions, data fingerprints, device, revision
+cells/<cell>.jsonl   one line per finished round; deterministic fields only
+cells/<cell>.timings.jsonl, cells/<cell>.state.<round>.json
+journal.jsonl        the lines of all finished cells, in the order of the config
+timings.jsonl        seconds and peak memory; differs from run to run
+failures.jsonl       cells that raised, and what
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autoal.errors import AutoALWarning, RunError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows: nothing guards against two runners in one folder
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["CellStore", "RunStore", "read_jsonl", "write_atomic"]
+
+Record = dict[str, Any]
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Writes a file so that it is either the old one or the whole new one, whenever the process dies."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def dumps(record: Any) -> str:
+    """One line of JSON; numbers that are not finite become null, since JSON has none."""
+    return json.dumps(_plain(record), separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy and torch
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return str(value)
+
+
+def read_jsonl(path: Path) -> tuple[list[Record], int]:
+    """The whole lines of a file and how many bytes they take; a last line that was cut is left out.
+
+    Raises RunError where a line that is not the last cannot be read.
+    """
+    if not path.exists():
+        return [], 0
+    data = path.read_bytes()
+    records: list[Record] = []
+    good = 0
+    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("cut")
+            records.append(json.loads(line))
+        except ValueError as error:
+            if good + len(line) == len(data):
+                break
+            raise RunError(
+                f"{path}, line {number} cannot be read, though it is not the last; the file was changed from outside: "
+                "delete it to compute this cell again"
+            ) from error
+        good += len(line)
+    return records, good
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait_s: float, message: str) -> Iterator[None]:
+    """Holds an exclusive lock on `path`, which ends with the process. Raises RunError where another has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as file:
+        deadline = time.monotonic() + wait_s
+        while fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise RunError(message) from error
+                time.sleep(0.1)
+        yield
+
+
+class CellStore:
+    """The files of one cell. One process at a time may write them; `open` sees to it."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
+        self.path = folder / f"{key}.jsonl"
+        self.timings = folder / f"{key}.timings.jsonl"
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        # A worker outlives a killed parent by a moment; waiting lets it go.
+        with locked(self.folder / f".{self.key}.lock", 30.0, f"cell {self.key} is being computed by another process"):
+            yield
+
+    def read(self) -> list[Record]:
+        """The finished rounds. A torn last line is dropped, from the file too, with a warning."""
+        records, good = read_jsonl(self.path)
+        if self.path.exists() and self.path.stat().st_size > good:
+            with open(self.path, "r+b") as file:
+                file.truncate(good)
+            warnings.warn(
+                f"{self.path.name} ended in the middle of a line, as a run that is killed leaves it; that line was "
+                f"dropped and round {len(records)} is computed again",
+                AutoALWarning,
+                stacklevel=2,
+            )
+        return records
+
+    def append(self, record: Record, timing: Record, state: Mapping[str, Any] | None) -> None:
+        """Adds one finished round; it counts from the moment its line is whole on disk.
+
+        The selector's state goes first, under the round's number, so each line that exists has its state.
+        """
+        number = int(record["round"])
+        if state is not None:
+            write_atomic(self._state(number), dumps(state))
+        for path, line in ((self.timings, timing), (self.path, record)):
+            with open(path, "ab") as file:
+                file.write(dumps(line).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        self._state(number - 2).unlink(missing_ok=True)
+
+    def read_state(self, number: int) -> dict[str, Any]:
+        """The selector's state after round `number`."""
+        try:
+            state: dict[str, Any] = json.loads(self._state(number).read_text())
+            return state
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"cell {self.key} has {number + 1} finished rounds but no state of its selector after them; delete "
+                f"{self.path} to compute this cell again"
+            ) from error
+
+    def clear_states(self) -> None:
+        """Removes what only a resumed cell needs."""
+        for path in self.folder.glob(f"{_escaped(self.key)}.state.*.json"):
+            path.unlink(missing_ok=True)
+
+    def _state(self, number: int) -> Path:
+        return self.folder / f"{self.key}.state.{number}.json"
+
+
+class RunStore:
+    """The folder of one run."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.cells = self.folder / "cells"
+        self.journal = self.folder / "journal.jsonl"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Raises RunError at once where another process runs in this folder."""
+        with locked(
+            self.folder / ".lock",
+            0.0,
+            f"another process is running in {self.folder}; wait for it, or choose another folder with --out",
+        ):
+            yield
+
+    def cell(self, key: str) -> CellStore:
+        self.cells.mkdir(parents=True, exist_ok=True)
+        return CellStore(self.cells, key)
+
+    def begin(self, manifest: Record) -> None:
+        """Writes the manifest, or compares it with the one that is there.
+
+        Raises RunError where the config or the data differ; warns where only versions or the device do.
+        """
+        path = self.folder / "manifest.json"
+        manifest = json.loads(dumps(manifest))
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, json.dumps(manifest, indent=2) + "\n")
+            return
+        try:
+            old = json.loads(path.read_text())
+        except ValueError as error:
+            raise RunError(f"{path} cannot be read; choose another folder with --out") from error
+        changes = [line for part in ("config", "data") for line in _differences(old.get(part), manifest[part], part)]
+        if changes:
+            shown = "\n  ".join(changes[:8])
+            raise RunError(
+                f"{self.folder} holds a run of another config:\n  {shown}\n"
+                "put the config back to continue it, or choose another folder with --out"
+            )
+        moved = [line for part in ("versions", "device") for line in _differences(old.get(part), manifest[part], part)]
+        if moved:
+            warnings.warn(
+                f"{self.folder} was begun elsewhere ({'; '.join(moved)}); the rounds still to come may differ",
+                AutoALWarning,
+                stacklevel=2,
+            )
+
+    def manifest(self) -> Record:
+        """What `begin` wrote. Raises RunError where this is no run folder."""
+        try:
+            manifest: Record = json.loads((self.folder / "manifest.json").read_text())
+            return manifest
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.folder} is not the folder of a run: it has no readable manifest.json") from error
+
+    def compile(self, keys: Iterable[str], finished: Iterable[str]) -> None:
+        """Makes journal.jsonl and timings.jsonl from the cells in `finished`, in the order of `keys`."""
+        done = set(finished)
+        chosen = [self.cell(key) for key in keys if key in done]
+        write_atomic(self.journal, b"".join(cell.path.read_bytes() for cell in chosen))
+        write_atomic(
+            self.folder / "timings.jsonl",
+            b"".join(cell.timings.read_bytes() for cell in chosen if cell.timings.exists()),
+        )
+
+    def write_failures(self, failures: Iterable[Record]) -> None:
+        """One line per failed cell; no file where there is none."""
+        path = self.folder / "failures.jsonl"
+        lines = "".join(dumps(failure) + "\n" for failure in failures)
+        if lines:
+            write_atomic(path, lines)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def cell_key(*parts: object) -> str:
+    """A file name for a cell."""
+    return "--".join(re.sub(r"[^A-Za-z0-9._+-]", "_", str(part)) for part in parts)
+
+
+def _escaped(key: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", key)
+
+
+def _differences(old: Any, new: Any, where: str) -> list[str]:
+    """Lines such as `config.rounds: was 10, now 12`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{where}.{key}")]
+    return [] if old == new else [f"{where}: was {_short(old)}, now {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "..."

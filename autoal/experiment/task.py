@@ -1,0 +1,199 @@
+"""What every selector of a seed starts from: split, initial labels, pool. Made from the seed alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from autoal.data import Rows, as_rows, load_dataset
+from autoal.errors import ConfigError, UnknownName
+from autoal.experiment.config import DatasetSpec, ExperimentConfig
+from autoal.rng import numpy_rng
+
+__all__ = ["Task", "dataset_fingerprint", "make_task"]
+
+Indices = NDArray[np.int64]
+REJECTED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The training part of one (data set, seed), with n rows, and the points its curve is measured on."""
+
+    rows: Rows
+    """Inputs of the n rows that are or may be labeled."""
+    ids: Tensor
+    """(n,) row of the data set, ascending."""
+    labels: Tensor
+    """(n,) class in 0..num_classes-1, or -1 where the oracle rejects the point."""
+    initial: Tensor
+    """Positions of the first labels in `rows`, ascending."""
+    holdout_rows: Rows
+    holdout_labels: Tensor
+    num_classes: int
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name: str) -> Any:
+    return load_dataset(name)
+
+
+def dataset_fingerprint(spec: DatasetSpec) -> str:
+    """Changes when the inputs do; kept in the manifest."""
+    return str(as_rows(_load(spec.name).X).fingerprint())
+
+
+def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
+    """The task of a data set and a seed: no selector has a part in it.
+
+    Each draw has a generator of its own, derived from (seed, purpose), so a larger pool moves no split.
+    Raises ConfigError where the data set is too small for what is asked.
+    """
+    data = _load(spec.name)
+    if data.classes is None:
+        raise ConfigError(f"data set {spec.label} has targets, not classes; wanted a classification set")
+    y, num_classes = _classes(np.asarray(data.y), [str(name) for name in data.classes], spec)
+    kept = np.flatnonzero(y > _ABSENT)
+    if spec.subsample is not None and spec.subsample < len(kept):
+        kept = np.sort(numpy_rng(seed, "subsample").choice(kept, spec.subsample, replace=False))
+    own = None if spec.split == "random" or data.test_index is None else np.asarray(data.test_index)
+    train, test = _split(kept, y, config.test_share, own, data.group, seed, "split")
+    if config.holdout == "validation":
+        train, test = _split(train, y, config.validation_share, None, data.group, seed, "validation")
+    test = test[y[test] >= 0]
+    if config.max_test is not None and len(test) > config.max_test:
+        test = np.sort(numpy_rng(seed, "test").choice(test, config.max_test, replace=False))
+    _require_classes(train, y, num_classes, spec, "training")
+    if len(test) == 0:
+        raise ConfigError(f"data set {spec.label}: nothing is left to measure on; raise test_share")
+
+    initial = _initial(train, y, num_classes, config, spec, seed)
+    pool = np.setdiff1d(train, initial)
+    if len(pool) == 0:
+        raise ConfigError(f"data set {spec.label}: the initial labels leave no pool; lower `initial`")
+    if config.max_pool is not None and len(pool) > config.max_pool:
+        pool = np.sort(numpy_rng(seed, "pool").choice(pool, config.max_pool, replace=False))
+    part = np.union1d(initial, pool)
+    center = _scaling(data.X, train) if config.standardize else None
+    return Task(
+        rows=as_rows(_inputs(data.X, part, center)),
+        ids=torch.from_numpy(part),
+        labels=torch.from_numpy(y[part]),
+        initial=torch.from_numpy(np.searchsorted(part, initial)),
+        holdout_rows=as_rows(_inputs(data.X, test, center)),
+        holdout_labels=torch.from_numpy(y[test]),
+        num_classes=num_classes,
+    )
+
+
+_ABSENT = -2
+
+
+def _classes(y: NDArray[Any], names: Sequence[str], spec: DatasetSpec) -> tuple[Indices, int]:
+    """Class of each row in 0..C-1, -1 for a class the oracle rejects, -2 for one that was left out; and C."""
+    rejected = _numbers(spec.ood_classes, names)
+    kept = _numbers(spec.classes, names) if spec.classes is not None else set(range(len(names)))
+    wanted = sorted(kept - rejected)
+    if len(wanted) < 2:
+        raise ConfigError(f"data set {spec.label}: {len(wanted)} class(es) are left; wanted at least 2")
+    table = np.full(len(names), _ABSENT, dtype=np.int64)
+    table[sorted(rejected)] = REJECTED
+    table[wanted] = np.arange(len(wanted))
+    return np.where(y < 0, _ABSENT, table[y.astype(np.int64)]), len(wanted)
+
+
+def _numbers(chosen: Sequence[str | int], names: Sequence[str]) -> set[int]:
+    """Class numbers; a class may be given by name or by number."""
+    numbers = set()
+    for one in chosen:
+        if isinstance(one, int) and 0 <= one < len(names):
+            numbers.add(one)
+        elif str(one) in names:
+            numbers.add(names.index(str(one)))
+        else:
+            raise UnknownName("class", one, names)
+    return numbers
+
+
+def _split(
+    rows: Indices, y: Indices, share: float, own: Indices | None, group: Any, seed: int, purpose: str
+) -> tuple[Indices, Indices]:
+    """(rest, held out) of `rows`: the data set's own test rows, else whole groups, else a share of each class."""
+    if own is not None:
+        held = np.intersect1d(rows, own)
+    elif group is not None:
+        groups = np.asarray(group)[rows]
+        names = np.unique(groups)
+        numpy_rng(seed, purpose).shuffle(names)
+        sizes = np.cumsum([int((groups == name).sum()) for name in names])
+        take = min(int(np.searchsorted(sizes, share * len(rows))) + 1, len(names) - 1)
+        held = rows[np.isin(groups, names[:take])]
+    else:
+        rng, parts = numpy_rng(seed, purpose), []
+        for value in np.unique(y[rows]):
+            members = rng.permutation(rows[y[rows] == value])
+            # One row of each class at least stays, so that the class can be learned.
+            parts.append(members[: min(round(share * len(members)), len(members) - 1)])
+        held = np.sort(np.concatenate(parts))
+    return np.setdiff1d(rows, held), held
+
+
+def _initial(
+    train: Indices, y: Indices, num_classes: int, config: ExperimentConfig, spec: DatasetSpec, seed: int
+) -> Indices:
+    """The first labels, ascending: as many of each class as asked, or one of each and then any."""
+    rng = numpy_rng(seed, "initial")
+    order = rng.permutation(train[y[train] >= 0])
+    each = config.initial.per_class or 1
+    first = [order[y[order] == c][:each] for c in range(num_classes)]
+    if config.initial.total is None:
+        return np.sort(np.concatenate(first))
+    if config.initial.total < num_classes:
+        raise ConfigError(
+            f"data set {spec.label}: got initial={config.initial.total}, but there are {num_classes} classes; wanted "
+            "at least one label of each"
+        )
+    ones = np.concatenate(first)
+    rest = order[~np.isin(order, ones)][: config.initial.total - num_classes]
+    return np.sort(np.concatenate([ones, rest]))
+
+
+def _require_classes(rows: Indices, y: Indices, num_classes: int, spec: DatasetSpec, what: str) -> None:
+    missing = sorted(set(range(num_classes)) - set(np.unique(y[rows]).tolist()))
+    if missing:
+        raise ConfigError(f"data set {spec.label}: the {what} part has no row of class(es) {missing}; raise subsample")
+
+
+Scaling = tuple[NDArray[Any], NDArray[Any]]
+
+
+def _scaling(X: Any, train: Indices) -> Scaling | None:
+    """Mean and deviation of each column over the training part, labeled or not; None where X is not tabular."""
+    if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "fiu":
+        return None
+    part = X[train].astype(np.float64)
+    known = np.isfinite(part)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, part, 0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(known, part - mean, 0) ** 2).sum(axis=0) / count)
+    deviation[deviation < 1e-12] = 1.0
+    return mean, deviation
+
+
+def _inputs(X: Any, rows: Indices, scaling: Scaling | None) -> Any:
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    if scaling is None:
+        indexable = isinstance(X, np.ndarray) or sparse.issparse(X)
+        return X[rows] if indexable else as_rows(X).take(torch.from_numpy(rows))
+    mean, deviation = scaling
+    scaled = (X[rows].astype(np.float64) - mean) / deviation
+    return np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)

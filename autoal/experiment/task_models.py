@@ -1,0 +1,86 @@
+"""The task models a config can name. A new one is one function and one line in `MODELS`."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from autoal.errors import ConfigError, UnknownName
+from autoal.experiment.config import ModelSpec
+from autoal.models import SklearnModel, TorchModel, TrainConfig
+from autoal.models.base import ModelAdapter
+from autoal.models.nets import MLP, ResNet18, SmallCNN
+
+__all__ = ["MODELS", "check_model", "make_model"]
+
+Shape = tuple[int, ...]
+TRAINING = {field.name for field in fields(TrainConfig)}
+
+
+def _logistic_regression(shape: Shape, C: int, device: torch.device, *, c: float = 1.0, max_iter: int = 1000) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return SklearnModel(LogisticRegression(C=c, max_iter=max_iter))
+
+
+def _mlp(
+    shape: Shape, C: int, device: torch.device, *, hidden: Sequence[int] = (128, 64), dropout: float = 0.5, **train: Any
+) -> Any:
+    return _torch(lambda: MLP(math.prod(shape), C, tuple(hidden), dropout), device, train)
+
+
+def _small_cnn(
+    shape: Shape, C: int, device: torch.device, *, width: int = 32, dropout: float = 0.5, **train: Any
+) -> Any:
+    return _torch(lambda: SmallCNN(_channels(shape, "small_cnn"), C, width, dropout), device, train)
+
+
+def _resnet18(
+    shape: Shape, C: int, device: torch.device, *, width: int = 64, dropout: float = 0.2, **train: Any
+) -> Any:
+    return _torch(lambda: ResNet18(_channels(shape, "resnet18"), C, width, dropout), device, train)
+
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "logistic_regression": _logistic_regression,
+    "mlp": _mlp,
+    "small_cnn": _small_cnn,
+    "resnet18": _resnet18,
+}
+"""name -> builder(row shape, classes, device, **options). Networks take the fields of TrainConfig as options too."""
+
+
+def check_model(spec: ModelSpec) -> None:
+    """Raises UnknownName for the model, ConfigError for an option it does not take."""
+    if spec.name not in MODELS:
+        raise UnknownName("model", spec.name, MODELS)
+    parameters = inspect.signature(MODELS[spec.name]).parameters
+    known = {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        known |= TRAINING | {"mc_samples"}
+    for option in spec.options:
+        if option not in known:
+            raise ConfigError(f"model {spec.name!r}: {UnknownName('option', option, known)}")
+
+
+def make_model(spec: ModelSpec, row_shape: Shape, num_classes: int, device: torch.device) -> ModelAdapter:
+    """An untrained adapter for rows of that shape. Raises what check_model raises."""
+    check_model(spec)
+    model: ModelAdapter = MODELS[spec.name](row_shape, num_classes, device, **spec.options)
+    return model
+
+
+def _torch(factory: Callable[[], torch.nn.Module], device: torch.device, options: dict[str, Any]) -> TorchModel:
+    samples = {"mc_samples": options.pop("mc_samples")} if "mc_samples" in options else {}
+    return TorchModel(factory, config=TrainConfig(**options), device=device, **samples)
+
+
+def _channels(shape: Shape, name: str) -> int:
+    if len(shape) != 3:
+        raise ConfigError(f"model {name!r} needs images, got rows of shape {shape}; use 'mlp' or 'logistic_regression'")
+    return shape[0]

@@ -1,0 +1,130 @@
+"""Plots made from a journal alone, as PNG files that are whole or not there."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from autoal.experiment.store import write_atomic
+
+__all__ = ["learning_curves", "study_history"]
+
+# Okabe and Ito's palette: told apart by people who do not see red or green. Styles and markers repeat what colour says.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BANDS_UP_TO = 6
+"""With more curves than this, only the first and the reference get a band."""
+
+
+def learning_curves(
+    journal: pd.DataFrame, path: str | Path, *, reference: str | None = None, metric: str = "accuracy"
+) -> Path:
+    """One panel per data set: mean over seeds against labels paid, with a band of one standard error.
+
+    `journal` as `read_journal` gives it. The first selector is drawn thickest and on top, `reference` in grey.
+    """
+    datasets = list(dict.fromkeys(journal["dataset"]))
+    selectors = list(dict.fromkeys(journal["selector"]))
+    columns = min(3, len(datasets))
+    rows = math.ceil(len(datasets) / columns)
+    figure = _figure(4.6 * columns + 1.8, 3.5 * rows + 0.3)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    handles: dict[str, Any] = {}
+    for axis, dataset in zip(axes, datasets, strict=False):
+        block = journal[journal["dataset"] == dataset]
+        for i, selector in enumerate(selectors):
+            curve = block[block["selector"] == selector]
+            if curve.empty:
+                continue
+            summary = curve.groupby("labels")["value"].agg(["mean", "std", "count"])
+            color = "#7F7F7F" if selector == reference else COLORS[i % len(COLORS)]
+            x, y = summary.index.to_numpy(float), 100 * summary["mean"].to_numpy()
+            line = axis.plot(
+                x,
+                y,
+                label=selector,
+                color=color,
+                linestyle=STYLES[(i // len(COLORS)) % len(STYLES)],
+                marker=MARKERS[i % len(MARKERS)],
+                markersize=3.5,
+                markevery=max(1, len(x) // 8),
+                linewidth=2.4 if i == 0 else 1.4,
+                zorder=5 if i == 0 else 3,
+            )[0]
+            handles.setdefault(selector, line)
+            if len(selectors) <= BANDS_UP_TO or i == 0 or selector == reference:
+                error = 100 * (summary["std"] / np.sqrt(summary["count"])).fillna(0.0).to_numpy()
+                axis.fill_between(x, y - error, y + error, color=color, alpha=0.18, linewidth=0, zorder=1)
+        seeds = block["seed"].nunique()
+        axis.set_title(f"{dataset} ({seeds} seed{'s' if seeds != 1 else ''})", fontsize=10, loc="left")
+        axis.set_xlabel("labels paid")
+        axis.set_ylabel(f"{metric.replace('_', ' ')} (%)")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        _plain(axis)
+    for axis in axes[len(datasets) :]:
+        axis.set_visible(False)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside right upper",
+        frameon=False,
+        fontsize=9,
+        title="mean, band: 1 s.e.",
+        title_fontsize=8,
+    )
+    return _save(figure, path)
+
+
+def study_history(
+    numbers: Sequence[int], values: Sequence[float], pruned: Sequence[bool], path: str | Path, *, objective: str
+) -> Path:
+    """Value of each trial of a study, and the best so far."""
+    figure = _figure(6.4, 3.8)
+    axis = figure.subplots()
+    x, y, cut = np.asarray(numbers, float), np.asarray(values, float), np.asarray(pruned, bool)
+    axis.axhline(0.0, color="#7F7F7F", linewidth=1, linestyle=":", label="no gain")
+    axis.scatter(x[~cut], y[~cut], s=22, color=COLORS[0], label="trial", zorder=3)
+    if cut.any():
+        axis.scatter(x[cut], y[cut], s=22, facecolors="none", edgecolors=COLORS[4], label="pruned", zorder=3)
+    if (~cut).any():
+        axis.step(
+            x[~cut], np.maximum.accumulate(y[~cut]), where="post", color=COLORS[1], linewidth=1.8, label="best so far"
+        )
+    axis.set_xlabel("trial")
+    axis.set_ylabel(objective)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(frameon=False, fontsize=9)
+    _plain(axis)
+    return _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # Not pyplot: no global state, no display, safe beside a user's own figures.
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axis: Any) -> None:
+    axis.grid(alpha=0.25, linewidth=0.6)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def _save(figure: Figure, path: str | Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_atomic(path, buffer.getvalue())
+    return path

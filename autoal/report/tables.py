@@ -1,0 +1,277 @@
+"""Tables and a verdict in one sentence, made from a journal alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+from scipy import stats
+
+from autoal.errors import RunError
+from autoal.experiment.metrics import aubc, labels_to_reach
+
+__all__ = [
+    "Interval",
+    "curve_table",
+    "dataset_table",
+    "interval",
+    "overall_table",
+    "read_journal",
+    "rich_table",
+    "to_markdown",
+    "verdict",
+]
+
+POINTS = 100
+"""AUBC and accuracy are shown in points of a hundred."""
+
+
+def read_journal(folder: str | Path) -> pd.DataFrame:
+    """One row per (dataset, selector, seed, round) of the run in `folder`, in the journal's order.
+
+    Columns: those four, labels (paid so far), labeled, rejected, value. Raises RunError where there is no journal.
+    """
+    path = Path(folder) / "journal.jsonl"
+    if not path.is_file():
+        raise RunError(f"{path} is not there; finish the run first: the same command continues it")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if not rows:
+        raise RunError(f"{path} holds no finished cell; see failures.jsonl beside it")
+    columns = ["dataset", "selector", "seed", "round", "labels", "labeled", "rejected", "value"]
+    return pd.DataFrame(rows)[columns]
+
+
+def curve_table(journal: pd.DataFrame) -> pd.DataFrame:
+    """One row per learning curve: dataset, selector, seed, aubc (form `mean`), final, start."""
+    rows = []
+    for (dataset, selector, seed), curve in journal.groupby(["dataset", "selector", "seed"], sort=False):
+        curve = curve.sort_values("round")
+        area = aubc(curve["value"], curve["labels"])
+        start, final = curve["value"].iloc[0], curve["value"].iloc[-1]
+        rows.append((dataset, selector, seed, POINTS * area, POINTS * final, POINTS * start))
+    return pd.DataFrame(rows, columns=["dataset", "selector", "seed", "aubc", "final", "start"])
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and where it may lie."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval leaves 0 out, 0 where it does not or nothing is known."""
+        return 1 if self.low > 0 else -1 if self.high < 0 else 0
+
+    @property
+    def outcome(self) -> str:
+        return {1: "win", 0: "tie", -1: "loss"}[self.sign]
+
+
+def interval(values: Iterable[float], level: float = 0.95) -> Interval:
+    """Bootstrap interval of the mean of paired differences; always the same for the same values.
+
+    The percentile bootstrap is too narrow for few values (three that agree in sign would always be a win), so its
+    distances from the mean are stretched by sqrt(n / (n - 1)) t(n - 1) / z, as Hesterberg 2015 (The American
+    Statistician 69:371) expands its percentiles. With fewer than two values nothing is known: low and high are
+    infinite.
+    """
+    d = np.asarray(list(values), dtype=np.float64)
+    n = len(d)
+    mean = float(d.mean()) if n else math.nan
+    if n < 2:
+        return Interval(mean, -math.inf, math.inf, n)
+    if np.ptp(d) < 1e-12:
+        return Interval(mean, mean, mean, n)
+    found = stats.bootstrap(
+        (d,), np.mean, confidence_level=level, method="percentile", rng=np.random.default_rng(0), n_resamples=9999
+    ).confidence_interval
+    upper = (1 + level) / 2
+    stretch = math.sqrt(n / (n - 1)) * stats.t.ppf(upper, n - 1) / stats.norm.ppf(upper)
+    return Interval(mean, mean - stretch * (mean - float(found.low)), mean + stretch * (float(found.high) - mean), n)
+
+
+def _paired(curves: pd.DataFrame, column: str = "aubc") -> pd.DataFrame:
+    """Rows (dataset, seed), one column per selector."""
+    return curves.pivot(index=["dataset", "seed"], columns="selector", values=column)
+
+
+def _order(values: pd.Series) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def dataset_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """One row per (dataset, selector).
+
+    Columns: seeds, aubc, sd, final (points); difference, low, high: mean paired difference of AUBC to `reference`
+    and its 95 % interval; outcome: win, tie or loss; saving: share of labels not needed to reach the mean final
+    value of the reference (NaN where it was not reached). Only seeds that both finished are compared.
+    """
+    curves = curve_table(journal)
+    paired = _paired(curves)
+    rows = []
+    for dataset in _order(curves["dataset"]):
+        block = paired.loc[dataset]
+        mean_curves = _mean_curves(journal[journal["dataset"] == dataset])
+        for selector in _order(curves.loc[curves["dataset"] == dataset, "selector"]):
+            own = curves[(curves["dataset"] == dataset) & (curves["selector"] == selector)]
+            gain = None
+            if reference in block.columns:
+                gain = interval((block[selector] - block[reference]).dropna())
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "selector": selector,
+                    "seeds": len(own),
+                    "aubc": own["aubc"].mean(),
+                    "sd": own["aubc"].std(ddof=1) if len(own) > 1 else math.nan,
+                    "final": own["final"].mean(),
+                    "difference": math.nan if gain is None else gain.mean,
+                    "low": math.nan if gain is None else gain.low,
+                    "high": math.nan if gain is None else gain.high,
+                    "outcome": "" if gain is None or selector == reference else gain.outcome,
+                    "saving": _saving(mean_curves, selector, reference),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _mean_curves(journal: pd.DataFrame) -> dict[str, tuple[Any, Any]]:
+    """selector -> (labels, mean value) over the seeds."""
+    grouped = journal.groupby(["selector", "labels"])["value"].mean()
+    return {s: (grouped[s].index.to_numpy(), grouped[s].to_numpy()) for s in grouped.index.levels[0]}
+
+
+def _saving(curves: dict[str, tuple[Any, Any]], selector: str, reference: str) -> float:
+    if reference not in curves or selector == reference:
+        return math.nan
+    labels, values = curves[reference]
+    if len(labels) < 2 or len(curves[selector][0]) < 2:
+        return math.nan
+    needed = labels_to_reach(curves[selector][1], curves[selector][0], values[-1])
+    return 1 - needed / labels_to_reach(values, labels, values[-1])
+
+
+def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """One row per selector over all data sets, best AUBC first.
+
+    Columns: aubc (mean of the data sets' means), rank (mean over data sets and seeds, ties averaged), difference,
+    low, high (per seed averaged over data sets, then over seeds), wins, ties, losses against `reference` (data
+    sets). Only data sets and seeds that every selector finished count, so that no average hides a failure;
+    `cells` says how many.
+    """
+    curves = curve_table(journal)
+    paired = _paired(curves).dropna()
+    if paired.empty:
+        raise RunError("no data set and seed was finished by every selector; see failures.jsonl")
+    ranks = paired.rank(axis=1, ascending=False).mean()
+    by_dataset = dataset_table(journal, reference)
+    rows = []
+    for selector in _order(curves["selector"]):
+        outcomes = by_dataset.loc[by_dataset["selector"] == selector, "outcome"]
+        row: dict[str, Any] = {
+            "selector": selector,
+            "aubc": paired[selector].groupby(level="dataset").mean().mean(),
+            "rank": ranks[selector],
+        }
+        if reference in paired.columns:
+            gain = _gain(paired, selector, reference)
+            row.update(difference=gain.mean, low=gain.low, high=gain.high)
+        for column, outcome in (("wins", "win"), ("ties", "tie"), ("losses", "loss")):
+            row[column] = int((outcomes == outcome).sum())
+        row["cells"] = len(paired)
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("aubc", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _gain(paired: pd.DataFrame, selector: str, reference: str) -> Interval:
+    """Of the mean over data sets, with seeds as the unit that repeats."""
+    return interval((paired[selector] - paired[reference]).groupby(level="seed").mean())
+
+
+def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
+    """One sentence: whether `focus` beats `reference`. A gain within the interval is called a tie."""
+    paired = _paired(curve_table(journal))
+    missing = [name for name in (focus, reference) if name not in paired.columns]
+    if missing:
+        return f"No verdict: no cell of {' and '.join(missing)} was finished."
+    paired = paired[[focus, reference]].dropna() if focus != reference else paired[[focus]].dropna()
+    if focus == reference or paired.empty:
+        return f"No verdict: {focus} was not run beside {reference} on any data set and seed."
+    gain = _gain(paired, focus, reference)
+    table = dataset_table(journal, reference)
+    outcomes = table.loc[table["selector"] == focus, "outcome"].value_counts()
+    sets = paired.index.get_level_values("dataset").nunique()
+    named = {"win": "won", "tie": "tied", "loss": "lost"}
+    counts = ", ".join(f"{outcomes.get(outcome, 0)} {word}" for outcome, word in named.items())
+    where = f"{sets} data sets ({counts})" if sets > 1 else str(paired.index[0][0])
+    if gain.n < 2:
+        return (
+            f"No verdict on {focus} against {reference}: one seed says nothing ({gain.mean:+.2f} points of AUBC); "
+            "run at least 5."
+        )
+    numbers = (
+        f"{gain.mean:+.2f} points of AUBC, 95 % interval {gain.low:+.2f} to {gain.high:+.2f}, {gain.n} seeds, {where}"
+    )
+    if gain.sign > 0:
+        return f"{focus} beats {reference}: {numbers}."
+    if gain.sign < 0:
+        return f"{focus} loses to {reference}: {numbers}."
+    return f"{focus} and {reference} are tied: {numbers}."
+
+
+_FORMATS = {"difference": "{:+.2f}", "low": "{:+.2f}", "high": "{:+.2f}", "saving": "{:.0%}"}
+_TITLES = {"aubc": "AUBC", "low": "95 % interval", "saving": "labels saved"}
+_TEXT = ("dataset", "selector", "outcome", "state")
+
+
+def _shown(column: str, value: Any) -> str:
+    if isinstance(value, float):
+        return _FORMATS.get(column, "{:.2f}").format(value) if math.isfinite(value) else "-"
+    return str(value)
+
+
+def _cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+    """What is shown: (title, whether text) of each column, and rows of text; low and high as one column."""
+    names = [str(column) for column in frame.columns if column != "high"]
+    heads = [(_TITLES.get(name, name), name in _TEXT) for name in names]
+    rows = []
+    for record in frame.to_dict("records"):
+        row = [_shown(name, record[name]) for name in names]
+        if "low" in names:
+            both = [_shown("low", record["low"]), _shown("high", record["high"])]
+            row[names.index("low")] = "-" if "-" in both or record.get("difference") == 0.0 else " to ".join(both)
+        rows.append(row)
+    return heads, rows
+
+
+def rich_table(frame: pd.DataFrame, title: str = "") -> Table:
+    """A table for the terminal; numbers to the right."""
+    table = Table(title=title or None, title_justify="left")
+    heads, rows = _cells(frame)
+    for head, text in heads:
+        table.add_column(head, justify="left" if text else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """The same table as Markdown."""
+    heads, rows = _cells(frame)
+    lines = [
+        "| " + " | ".join(head for head, _ in heads) + " |",
+        "|" + "|".join(" --- " if text else " ---: " for _, text in heads) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"

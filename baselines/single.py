@@ -1,0 +1,39 @@
+"""One candidate alone, in every round."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autoal.rng import generator
+from autoal.selectors.base import RoundState, Selection
+from autoal.strategies import Strategy
+
+__all__ = ["Single"]
+
+
+class Single:
+    """Buys what `strategy` proposes."""
+
+    def __init__(self, strategy: Strategy, name: str | None = None) -> None:
+        self.strategy = strategy
+        self.name = name or strategy.name
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset(self.strategy.needs)
+
+    def select(self, state: RoundState, batch_size: int) -> Selection:
+        """Raises MissingOutput where the model cannot give what the strategy reads."""
+        proposal = self.strategy.propose(
+            state.view, batch_size, generator(state.seed, "single", self.name, state.round)
+        )
+        return Selection(proposal.indices, proposal.scores)
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing is remembered."""

@@ -1,0 +1,109 @@
+"""The command line: help, exit codes, and one comparison from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autoal.cli import FAILED, WRONG, main
+from autoal.strategies import CANDIDATES
+
+COMMANDS = ["quickstart", "strategies", "compare", "study", "report", "doctor"]
+CONFIG = """
+datasets = ["iris"]
+selectors = ["margin", "random"]
+seeds = 2
+rounds = 2
+batch_size = 3
+device = "cpu"
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"Example: autoal {command}" in capsys.readouterr().out
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in COMMANDS)
+
+
+def test_a_mistake_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text(CONFIG + "bach_size = 3\n")
+    assert main(["compare", str(bad)]) == WRONG
+    captured = capsys.readouterr()
+    assert "did you mean 'batch_size'" in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "no-such-file.toml"],
+        ["report", "no-such-folder"],
+        ["doctor", "--device", "cuda:99"],
+        ["quickstart", "--device", "abacus"],
+        ["no-such-command"],
+        ["compare"],
+        ["compare", "x.toml", "--workers", "0"],
+    ],
+)
+def test_wrong_arguments_give_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == WRONG
+    assert capsys.readouterr().err
+
+
+def test_an_error_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    (tmp_path / "c.toml").write_text(CONFIG)
+    monkeypatch.setattr("autoal.experiment.runner.run", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["compare", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")])
+
+
+def test_compare_runs_reports_and_continues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG)
+    arguments = ["compare", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--seed", "3", "--quiet"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "AUBC" in out and "iris" in out
+    assert any(word in out for word in ("beats", "loses to", "are tied"))
+    made = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"manifest.json", "journal.jsonl", "timings.jsonl", "curves.png", "report.md"} <= made
+    journal = (tmp_path / "run/journal.jsonl").read_bytes()
+    assert b'"seed":3' in journal and b'"seed":4' in journal and b'"seed":0' not in journal
+    assert main(arguments) == 0
+    assert (tmp_path / "run/journal.jsonl").read_bytes() == journal
+    assert main(["report", str(tmp_path / "run")]) == 0
+
+
+def test_failed_cells_give_one_and_say_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Logistic regression has no posterior samples, so BALD alone cannot be run on it.
+    (tmp_path / "c.toml").write_text(CONFIG.replace('"margin"', '"bald"'))
+    assert main(["compare", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")]) == FAILED
+    captured = capsys.readouterr()
+    assert "2 of 4 cells failed" in captured.err
+    assert "iris, bald, seed 0, round 0: MissingOutput" in captured.err
+    assert "same command" in captured.err
+
+
+def test_strategies_shows_every_candidate(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["strategies", "--all"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in CANDIDATES)
+    assert "uniform" in out
+
+
+def test_doctor_estimates_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--pool", "1000000", "--dim", "512", "--batch-size", "10000"]) == 0
+    out = capsys.readouterr().out
+    assert "1,953.1" in out  # 10^6 x 512 float32 in MiB
+    assert "torch" in out
