@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
@@ -296,10 +297,17 @@ def to_toml(config: ExperimentConfig) -> str:
     """A config as TOML that `read_config` takes, without the keys that have their default value."""
     data = json.loads(config.model_dump_json(exclude_defaults=True, exclude_none=True))
     data["selectors"] = [_compact(spec) for spec in config.selectors]
-    data["datasets"] = [json.loads(d.model_dump_json(exclude_defaults=True)) for d in config.datasets]
+    data["datasets"] = [_short_dataset(spec) for spec in config.datasets]
     if "model" in data:
         data["model"] = _compact(config.model)
     return "".join(f"{key} = {_toml_value(value)}\n" for key, value in data.items())
+
+
+def _short_dataset(spec: DatasetSpec) -> Any:
+    options = json.loads(spec.model_dump_json(exclude_defaults=True))
+    if DatasetSpec.model_validate(spec.name).label == spec.label:
+        del options["label"]
+    return options if len(options) > 1 else spec.name
 
 
 def _compact(spec: Open) -> Any:
@@ -309,11 +317,15 @@ def _compact(spec: Open) -> Any:
     return {"name": spec.name, **label, **options} if options or label else spec.name
 
 
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+
+
 def _toml_value(value: Any, depth: int = 0) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml_value(v, 1)}" for key, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml_key(key)} = {_toml_value(v, 1)}" for key, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         items = [_toml_value(v, 1) for v in value]
         if depth == 0 and any(isinstance(v, Mapping) for v in value):

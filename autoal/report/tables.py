@@ -148,8 +148,11 @@ def dataset_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 def _mean_curves(journal: pd.DataFrame) -> dict[str, tuple[Any, Any]]:
     """selector -> (labels, mean value) over the seeds."""
-    grouped = journal.groupby(["selector", "labels"])["value"].mean()
-    return {s: (grouped[s].index.to_numpy(), grouped[s].to_numpy()) for s in grouped.index.levels[0]}
+    curves = {}
+    for selector, block in journal.groupby("selector"):
+        mean = block.groupby("labels")["value"].mean()
+        curves[str(selector)] = (mean.index.to_numpy(), mean.to_numpy())
+    return curves
 
 
 def _saving(curves: dict[str, tuple[Any, Any]], selector: str, reference: str) -> float:
