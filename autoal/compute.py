@@ -11,7 +11,7 @@ import torch
 
 from autoal.errors import DeviceUnavailable, InvalidInput
 
-__all__ = ["CHUNK_BYTES", "chunks", "full_precision_matmul", "peak_bytes", "resolve_device"]
+__all__ = ["CHUNK_BYTES", "chunks", "full_precision_matmul", "peak_bytes", "resolve_device", "single_threaded"]
 
 CHUNK_BYTES = 128 * 2**20
 """Default size of one temporary array, in bytes. Results do not depend on it."""
@@ -49,6 +49,18 @@ def peak_bytes() -> int:
     """Largest resident size of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """One torch thread: on arrays of a few thousand numbers threads wait for each other longer than they work, and
+    the sums do not depend on how many cores a machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

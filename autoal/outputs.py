@@ -6,14 +6,14 @@ Axes: N pool, L labeled, C classes, D embedding, K posterior samples.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from autoal.errors import InvalidInput, MissingOutput
 
-__all__ = ["OUTPUT_FIELDS", "ModelOutputs", "PoolView", "check_outputs"]
+__all__ = ["OUTPUT_FIELDS", "ModelOutputs", "PoolView", "Validation", "check_outputs"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,14 @@ class PoolView:
 
     def __len__(self) -> int:
         return len(self.pool)
+
+
+class Validation(NamedTuple):
+    """Labeled points that judge, but never train the model and cannot be bought."""
+
+    outputs: ModelOutputs
+    labels: Tensor
+    """(V,) int64 in 0..C-1."""
 
 
 def check_outputs(outputs: ModelOutputs, n: int, num_classes: int | None, what: str) -> None:

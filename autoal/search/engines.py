@@ -7,13 +7,19 @@ implicit function theorem (Pedregosa 2016, arXiv 1602.02355), which is exact at 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
-import higher
 import torch
 from torch import Tensor
 
 from autoal.search.fit_net import HeadProblem, LinearHeads, fit_heads
+
+# `higher` 0.2.1 compares a number with `is`, which Python warns of whenever it compiles the file.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", SyntaxWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import higher
 
 __all__ = ["ENGINES", "Engine"]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoal.outputs import ModelOutputs, PoolView
+from autoal.outputs import ModelOutputs, PoolView, Validation
 from autoal.rng import generator
 from autoal.search.config import SearchConfig
 from autoal.search.fit_net import HeadProblem, LinearHeads, fit_heads, head_log_probs, with_bias
@@ -49,7 +49,8 @@ class Episodes:
     proposals: tuple[tuple[Proposal, ...], ...]
     """What each candidate proposed in each episode."""
     members: tuple[tuple[Tensor, Tensor, Tensor], ...]
-    """Positions in the labeled set of support, pseudo-pool and validation of each episode."""
+    """Positions in the labeled set of support, pseudo-pool and validation of each episode; the last among the
+    further validation points where there are such."""
 
     @property
     def count(self) -> int:
@@ -86,12 +87,14 @@ def split(
     return support.sort().values, pool.sort().values, validation.sort().values
 
 
-def episode_sizes(n_labeled: int, config: SearchConfig) -> tuple[int, int, int]:
-    """Sizes of support, pseudo-pool and validation for L labels."""
+def episode_sizes(n_labeled: int, config: SearchConfig, n_validation: int = 0) -> tuple[int, int, int]:
+    """Sizes of support, pseudo-pool and validation for L labels, and for `n_validation` more that only validate."""
     pool = min(config.max_pool, max(2, round(config.pool_share * n_labeled)))
-    support = min(3 * config.max_pool, max(2, round(config.support_share * n_labeled)))
-    validation = min(2 * config.max_pool, n_labeled - pool - support)
-    return support, pool, validation
+    share = 1.0 - config.pool_share if n_validation else config.support_share
+    support = min(3 * config.max_pool, n_labeled - pool, max(2, round(share * n_labeled)))
+    # Half of the validation points judge on either side.
+    validation = n_validation // 2 if n_validation else n_labeled - pool - support
+    return support, pool, min(2 * config.max_pool, validation)
 
 
 def bagged_heads(
@@ -183,25 +186,38 @@ def simulate(
     count: int,
     seed: int,
     purpose: str,
+    validation: Validation | None = None,
 ) -> Episodes:
-    """`count` episodes inside the labeled set. `validation_from` (L,) bool: points that may validate.
+    """`count` episodes inside the labeled set. `validation_from` (L,) bool: points that may validate; of the points
+    of `validation`, (V,) bool, where there are such.
 
     `batch_share` is the real batch over the number of labels; each candidate is called once per episode.
     """
     labels, n_labeled = view.labels, len(view.labels)
-    sizes = episode_sizes(n_labeled, config)
+    sizes = episode_sizes(n_labeled, config, 0 if validation is None else len(validation.labels))
     batch = max(2, min(sizes[1] - 1, round(sizes[1] * min(0.3, 3.0 * batch_share))))
     rng = generator(seed, purpose, "splits")
-    members = tuple(split(labels.cpu(), view.num_classes, sizes, validation_from, rng) for _ in range(count))
+    if validation is None:
+        members = tuple(split(labels.cpu(), view.num_classes, sizes, validation_from, rng) for _ in range(count))
+    else:
+        inner = (sizes[0], sizes[1], 0)
+        nobody = torch.zeros(n_labeled, dtype=torch.bool)
+        drawn = [split(labels.cpu(), view.num_classes, inner, nobody, rng) for _ in range(count)]
+        allowed = validation_from.nonzero().flatten()
+        judges = [allowed[torch.randperm(len(allowed), generator=rng)[: sizes[2]]].sort().values for _ in drawn]
+        members = tuple((s_, p_, judge) for (s_, p_, _), judge in zip(drawn, judges, strict=True))
     s, p, v = (torch.stack([m[i] for m in members]).to(labels.device) for i in range(3))
 
     features = with_bias(space.labeled)
-    weights = space.labeled.new_ones(n_labeled)
+    judging, judging_labels = space.labeled, labels
+    if validation is not None:
+        judging, judging_labels = space.project(validation.outputs), validation.labels
+    weights = judging.new_ones(len(judging))
     if config.importance:
-        weights = importance_weights(space.labeled, space.pool, generator(seed, purpose, "importance"))
+        weights = importance_weights(judging, space.pool, generator(seed, purpose, "importance"))
     validation_weights = weights[v] / weights[v].sum(1, keepdim=True)
     problem = HeadProblem.build(
-        features[s], labels[s], features[p], labels[p], features[v], labels[v], validation_weights,
+        features[s], labels[s], features[p], labels[p], with_bias(judging)[v], judging_labels[v], validation_weights,
         num_classes=view.num_classes, batch=batch, l2=config.head_l2,
     )  # fmt: skip
     ones = torch.ones_like(labels[s], dtype=features.dtype)

@@ -33,13 +33,22 @@ def soft_top_k(scores: Tensor, k: float | Tensor, temperature: float | Tensor) -
     with torch.no_grad():
         big = torch.full_like(s, torch.inf)
         margin = 40.0 * t
+        tolerance = 1e-10 if scores.dtype == torch.float64 else 1e-5
         low = torch.where(eligible, s, big).amin(-1, keepdim=True) - margin
         high = torch.where(eligible, s, -big).amax(-1, keepdim=True) + margin
-        for _ in range(80 if scores.dtype == torch.float64 else 40):
-            middle = 0.5 * (low + high)
-            too_many = mask_at(middle).sum(-1, keepdim=True) > k_row
-            low, high = torch.where(too_many, middle, low), torch.where(too_many, high, middle)
         tau = 0.5 * (low + high)
+        for step in range(80 if scores.dtype == torch.float64 else 40):
+            m = mask_at(tau)
+            excess = m.sum(-1, keepdim=True) - k_row
+            low, high = torch.where(excess > 0, tau, low), torch.where(excess > 0, high, tau)
+            if bool((excess.abs() < tolerance).all()):
+                break
+            tau = 0.5 * (low + high)
+            # Bisection comes near; from there on every other step is Newton's, where it stays inside the bracket.
+            if step >= 8 and step % 2 == 0:
+                m = mask_at(tau)
+                newton = tau + (m.sum(-1, keepdim=True) - k_row) / (m * (1 - m) / t).sum(-1, keepdim=True)
+                tau = torch.where((newton > low) & (newton < high), newton, tau)
         m = mask_at(tau)
         slope = (m * (1 - m) / t).sum(-1, keepdim=True)
     # One Newton step inside the graph: it changes tau by rounding only, and gives it its implicit gradient

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoal.outputs import PoolView
+from autoal.compute import single_threaded
+from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
 from autoal.search.config import SearchConfig
@@ -135,6 +136,7 @@ def network_share(n_labeled: int, config: SearchConfig) -> float:
     return min(1.0, (n_labeled - config.network_from) / max(1.0, 3.0 * config.network_from))
 
 
+@single_threaded()
 def learn(
     view: PoolView,
     space: Space,
@@ -145,6 +147,7 @@ def learn(
     batch_size: int,
     round: int,
     seed: int,
+    validation: Validation | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Learned:
     """Learns SearchNet on episodes inside the labeled set; uses it only where held-out evidence says so."""
@@ -161,19 +164,29 @@ def learn(
     if len(candidates) < 2:
         return stay("one candidate: nothing to weigh")
     enough = config.gate_labels_per_class * view.num_classes
-    if n_labeled < enough or min(episode_sizes(n_labeled, config)) < 3:
+    n_judges = 0 if validation is None else len(validation.labels)
+    if n_labeled < enough or min(episode_sizes(n_labeled, config, n_judges)) < 3:
         return stay(f"{n_labeled} labels: fewer than {max(enough, 12)}, too few to simulate a round")
 
     share = batch_size / n_labeled
-    first_side = torch.randperm(n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
+    first_side = torch.randperm(n_judges or n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
     began = perf_counter()
-    sides = [
-        simulate(
-            view, space, candidates, config,
-            batch_share=share, validation_from=mine, count=max(1, config.episodes // 2), seed=seed, purpose=purpose,
+
+    def episodes_of(purpose: str, validation_from: Tensor) -> Episodes:
+        return simulate(
+            view,
+            space,
+            candidates,
+            config,
+            batch_share=share,
+            validation_from=validation_from,
+            count=max(1, config.episodes // 2),
+            seed=seed,
+            purpose=purpose,
+            validation=validation,
         )
-        for purpose, mine in (("first side", first_side), ("second side", ~first_side))
-    ]  # fmt: skip
+
+    sides = [episodes_of("first side", first_side), episodes_of("second side", ~first_side)]
     seconds["episodes"] = perf_counter() - began
     if out_of_time():
         return stay("the time limit was reached before the search")

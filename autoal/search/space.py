@@ -34,6 +34,10 @@ class Space:
     reference: Tensor
     """(R, D') a sample of the pool."""
 
+    mean: Tensor
+    scale: Tensor
+    rotation: Tensor | None
+
     @staticmethod
     def of(view: PoolView, head_dim: int, rng: torch.Generator) -> Space:
         pool, labeled = geometry(view.pool), geometry(view.labeled)
@@ -50,19 +54,24 @@ class Space:
             rotation = rotation * torch.sign(rotation.gather(0, largest))
             # The kept directions should have unit mean square again.
             scale = ((both - mean) @ rotation).square().mean().sqrt().clamp_min(1e-12)
-
-        def apply(x: Tensor) -> Tensor:
-            width = rotation.shape[1] if rotation is not None else x.shape[1]
-            out = x.new_empty(len(x), width)
-            turn = rotation.to(x.dtype) if rotation is not None else None
-            for rows in chunks(len(x), 16.0 * x.shape[1]):
-                moved = (x[rows] - mean.to(x.dtype)) / scale.to(x.dtype)
-                out[rows] = moved @ turn if turn is not None else moved
-            return out
-
-        mapped = apply(pool)
+        mapped = _project(pool, mean, scale, rotation)
         order = torch.randperm(len(mapped), generator=rng)[:REFERENCE].to(mapped.device)
-        return Space(mapped, apply(labeled), mapped[order])
+        return Space(
+            mapped, _project(labeled, mean, scale, rotation), mapped[order], mean=mean, scale=scale, rotation=rotation
+        )
+
+    def project(self, outputs: ModelOutputs) -> Tensor:
+        """(n, D') of further points."""
+        return _project(geometry(outputs), self.mean, self.scale, self.rotation)
+
+
+def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) -> Tensor:
+    out = x.new_empty(len(x), rotation.shape[1] if rotation is not None else x.shape[1])
+    turn = rotation.to(x.dtype) if rotation is not None else None
+    for rows in chunks(len(x), 16.0 * x.shape[1]):
+        moved = (x[rows] - mean.to(x.dtype)) / scale.to(x.dtype)
+        out[rows] = moved @ turn if turn is not None else moved
+    return out
 
 
 def nearest_distance(x: Tensor, to: Tensor, neighbor: int = 1) -> Tensor:

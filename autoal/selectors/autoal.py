@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import numbers
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -16,10 +17,10 @@ from sklearn.base import BaseEstimator, clone
 from torch import Tensor, nn
 
 from autoal.compute import peak_bytes, resolve_device
-from autoal.data import Pool
+from autoal.data import Pool, as_rows, check_finite
 from autoal.errors import InvalidInput, MissingOutput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, as_adapter
-from autoal.outputs import PoolView, check_outputs
+from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed, fresh_seed, generator
 from autoal.search.candidates import Asked, ask_candidates
 from autoal.search.config import SearchConfig, search_config
@@ -31,6 +32,7 @@ from autoal.search.space import Space, geometry
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.mixture import uniform_mixture
 from autoal.selectors.query import Query
+from autoal.selectors.saving import load_selector, save_selector
 from autoal.strategies import resolve_candidates
 from autoal.strategies.base import check_batch_size, ordered
 
@@ -243,6 +245,19 @@ class AutoAL(BaseEstimator):
         frame = pd.DataFrame(rows, columns=["candidate", "weight", "picks", "seconds", "dropped"])
         return frame.sort_values(["weight", "candidate"], ascending=[False, True], ignore_index=True)
 
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the parameters and what was learned into `folder`: JSON and safetensors, never a pickle.
+
+        The model and the data stay with the user: give them again to `load` and `fit_query`. Raises InvalidInput for
+        a candidate that is not one of `CANDIDATES`, since it could not be made again.
+        """
+        save_selector(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, model: Any = None) -> Self:
+        """A selector as it was saved; it goes on as the saved one would have. Raises DataMissing, InvalidInput."""
+        return load_selector(cls, folder, model)
+
     # --- scikit-learn's parameters ----------------------------------------------------------------------------
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -382,6 +397,13 @@ class AutoAL(BaseEstimator):
         self.classes_ = pool.classes
         costs = None if pool.costs is None else pool.costs.to(device)
         view = PoolView(sides[0], sides[1], pool.labels.to(device), pool.num_classes, costs)
+        validation = None
+        if X_val is not None:
+            if isinstance(adapter, PrecomputedModel):
+                raise InvalidInput(
+                    "got X_val with precomputed outputs only; wanted a model too, to say what it thinks of it"
+                )
+            validation = _validation(adapter, X_val, y_val, pool, needs, derive_seed(seed, "outputs"), device)
         seconds["outputs"] = perf_counter() - began
         state = RoundState(
             view=view,
@@ -392,6 +414,7 @@ class AutoAL(BaseEstimator):
             inputs=pool.rows,
             pool_indices=pool.unlabeled,
             labeled_indices=pool.labeled,
+            validation=validation,
         )
         return state, seconds
 
@@ -420,7 +443,7 @@ class AutoAL(BaseEstimator):
             space = Space.of(view, config.head_dim, generator(seed, "space"))
             learned = learn(
                 view, space, asked.candidates, memory, config,
-                batch_size=batch_size, round=state.round, seed=seed,
+                batch_size=batch_size, round=state.round, seed=seed, validation=state.validation,
                 out_of_time=lambda: deadline is not None and perf_counter() > deadline,
             )  # fmt: skip
             seconds.update(learned.seconds)
@@ -531,6 +554,28 @@ class AutoAL(BaseEstimator):
 
 def _plain(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in diagnostics.items() if key in ("gate", "dropped")}
+
+
+def _validation(
+    adapter: ModelAdapter, X_val: Any, y_val: Any, pool: Pool, needs: frozenset[str], seed: int, device: torch.device
+) -> Validation:
+    """Outputs and labels of the user's validation points; raises InvalidInput where they do not fit the others."""
+    rows = as_rows(X_val, what="X_val")
+    if y_val is None or len(y_val) != len(rows):
+        got = "no y_val" if y_val is None else f"y_val of length {len(y_val)}"
+        raise InvalidInput(f"got X_val of {len(rows)} rows and {got}; wanted one label for each row")
+    if tuple(rows.row_shape) != tuple(pool.rows.row_shape):
+        raise InvalidInput(f"got X_val rows of shape {rows.row_shape}; wanted {pool.rows.row_shape}, as in X")
+    check_finite(rows, what="X_val")
+    number = {label: c for c, label in enumerate(pool.classes.tolist())}
+    unseen = sorted({str(label) for label in np.asarray(y_val).tolist() if label not in number})
+    if unseen:
+        raise InvalidInput(f"y_val holds classes that y does not: {', '.join(unseen[:5])}; label a point of each first")
+    labels = torch.tensor([number[label] for label in np.asarray(y_val).tolist()], device=device)
+    indices = torch.arange(len(rows))
+    outputs = adapter.outputs(rows, indices, needs & adapter.provides, seed=seed, device=device)
+    check_outputs(outputs, len(rows), pool.num_classes, "validation points")
+    return Validation(outputs, labels)
 
 
 def _integer(value: Any, what: str) -> int:

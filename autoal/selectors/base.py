@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from autoal.outputs import PoolView
+from autoal.outputs import PoolView, Validation
 
 __all__ = ["RoundState", "Selection", "Selector"]
 
@@ -32,6 +32,7 @@ class RoundState:
     """(N,) index of each pool point in `inputs`."""
     labeled_indices: Tensor | None = None
     """(L,) index of each labeled point in `inputs`."""
+    validation: Validation | None = None
 
 
 class Selection(NamedTuple):

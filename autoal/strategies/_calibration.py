@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from autoal.compute import chunks
 from autoal.strategies._distances import centred
 
 __all__ = ["calibration_error", "held_out_log_probs", "least_ece_temperature"]
@@ -43,14 +44,24 @@ def held_out_log_probs(
 
 def calibration_error(log_probs_L_C: Tensor, labels_L: Tensor, bins: int = 15) -> float:
     """Expected calibration error: mean gap between confidence and accuracy over `bins` equal bins of confidence."""
-    confidence, predicted = log_probs_L_C.double().exp().max(dim=1)
-    gap_L = (predicted == labels_L).double() - confidence
-    which = (confidence * bins).long().clamp(max=bins - 1)
-    sums = torch.stack([gap_L[which == index].sum() for index in which.unique()])
-    return float(sums.abs().sum()) / len(labels_L)
+    return float(_calibration_errors(log_probs_L_C, labels_L, log_probs_L_C.new_ones(1), bins)[0])
 
 
 def least_ece_temperature(log_probs_L_C: Tensor, labels_L: Tensor) -> float:
     """The temperature in {1.0, 1.1, ..., 19.9} with the least calibration error; the lowest of equal ones."""
-    grid = [1 + step / 10 for step in range(190)]
-    return min(grid, key=lambda t: calibration_error((log_probs_L_C / t).log_softmax(dim=1), labels_L))
+    grid_T = 1 + torch.arange(190, dtype=torch.float64, device=log_probs_L_C.device) / 10
+    return float(grid_T[_calibration_errors(log_probs_L_C, labels_L, grid_T).argmin()])
+
+
+def _calibration_errors(log_probs_L_C: Tensor, labels_L: Tensor, temperatures_T: Tensor, bins: int = 15) -> Tensor:
+    """(T,) expected calibration error at each temperature."""
+    logits_L_C = log_probs_L_C.double()
+    correct_L = (logits_L_C.argmax(dim=1) == labels_L).double()  # no temperature changes the prediction
+    errors_T = logits_L_C.new_empty(len(temperatures_T))
+    for rows in chunks(len(temperatures_T), 32.0 * logits_L_C.numel()):
+        scaled_t_L_C = logits_L_C / temperatures_T[rows, None, None].double()
+        confidence_t_L = (scaled_t_L_C.amax(dim=2) - scaled_t_L_C.logsumexp(dim=2)).exp()
+        which_t_L = (confidence_t_L * bins).long().clamp(max=bins - 1)
+        sums = logits_L_C.new_zeros(len(which_t_L), bins).scatter_add(1, which_t_L, correct_L - confidence_t_L)
+        errors_T[rows] = sums.abs().sum(dim=1) / len(labels_L)
+    return errors_T

@@ -155,7 +155,9 @@ def _lazy_greedy(
     picks: list[int] = []
     values: list[float] = []
     inside, bound = _block(value_J, shuffle_J, rank_J)
-    width = 16
+    # On a small problem one product over everything costs less than finding out what to leave out.
+    least = 1024 if n * len(coverage.right) <= 2**18 else 16
+    width = least
     while len(picks) < batch_size:
         evaluated = 0
         while True:
@@ -172,7 +174,7 @@ def _lazy_greedy(
             round_J[some] = len(picks)
             evaluated += len(some)
             width = min(2 * width, 1024)
-        width = min(max(16, evaluated // 2), 1024)
+        width = min(max(least, evaluated // 2), 1024)
         best = int(inside[order[0]])
         value = float(value_J[best])
         if bound is not None:

@@ -1,0 +1,90 @@
+"""A selector on disk: `selector.json` and, once it has searched, `search_net.safetensors`. Never a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save as to_safetensors
+
+from autoal.errors import DataMissing, InvalidInput
+from autoal.search.config import search_config
+from autoal.strategies import CANDIDATES, resolve_candidates
+
+__all__ = ["load_selector", "save_selector"]
+
+FORMAT = 1
+PLAIN = ("task", "mode", "time_limit", "strict")
+"""Constructor arguments that JSON holds as they are."""
+
+
+def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
+    """Each file is written under another name first, so that it is whole or absent."""
+    seed = selector.random_state
+    if seed is not None and not isinstance(seed, int):
+        raise InvalidInput(f"got random_state of type {type(seed).__name__}; wanted an integer or None, to be saved")
+    content = {
+        "format": FORMAT,
+        "parameters": {name: getattr(selector, name) for name in PLAIN},
+        "random_state": seed,
+        "device": str(selector.device),
+        "search": None if selector.search is None else search_config(selector.search).model_dump(),
+        "candidates": [_describe(name, strategy) for name, strategy in resolve_candidates(selector.candidates)],
+        "state": selector.state_dict(),
+        "weights": getattr(selector, "weights_", None),
+    }
+    try:
+        text = json.dumps(content, indent=1)
+    except TypeError as error:
+        raise InvalidInput(f"a parameter cannot be written as JSON ({error}); use plain numbers and strings") from error
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "selector.json", text.encode())
+    net = getattr(selector, "search_net_", None)
+    if net is not None:
+        tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+        _write(folder / "search_net.safetensors", to_safetensors(tensors))
+
+
+def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
+    """The other direction."""
+    path = Path(folder) / "selector.json"
+    if not path.is_file():
+        raise DataMissing(f"there is no selector.json in {folder}; wanted a folder written by AutoAL.save")
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] != FORMAT:
+            raise InvalidInput(f"{path} has format {content['format']}; this version reads {FORMAT}")
+        candidates = [(row["name"], CANDIDATES[row["type"]](**row["parameters"])) for row in content["candidates"]]
+        selector = cls(
+            candidates,
+            model=model,
+            search=None if content["search"] is None else search_config(content["search"]),
+            device=content["device"],
+            random_state=content["random_state"],
+            **content["parameters"],
+        )
+        selector.load_state_dict(content["state"])
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"{path} is not a saved selector ({error!r}); write it again with AutoAL.save") from error
+    if content["weights"] is not None:
+        selector.weights_ = content["weights"]
+    return selector
+
+
+def _describe(name: str, strategy: Any) -> dict[str, Any]:
+    kind = next((key for key, cls in CANDIDATES.items() if type(strategy) is cls), None)
+    if kind is None:
+        raise InvalidInput(
+            f"candidate {name!r} is a {type(strategy).__name__}, which is not in CANDIDATES; "
+            "save with built-in candidates only, or keep state_dict() yourself"
+        )
+    return {"name": name, "type": kind, "parameters": strategy.get_params(deep=False)}
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
