@@ -54,11 +54,11 @@ class SearchConfig(BaseModel):
     episodes: int = Field(16, ge=2)
     """Splits of the labeled set in one round. One half of the labels validates in one half of them, the other half
     in the others: what is learned on either side is judged on the other."""
-    outer_steps: int = Field(25, ge=0)
+    outer_steps: int = Field(15, ge=0)
     """Steps of SearchNet."""
-    outer_lr: float = Field(0.2, gt=0)
+    outer_lr: float = Field(0.3, gt=0)
     """Adam's step for SearchNet's few global parameters."""
-    inner_steps: int = Field(5, ge=1)
+    inner_steps: int = Field(3, ge=1)
     """Differentiable steps of FitNet for each step of SearchNet."""
     inner_lr: float = Field(1.0, gt=0, le=2.0)
     """In units of the curvature bound of the head's loss, so 1 is always stable."""
@@ -73,7 +73,7 @@ class SearchConfig(BaseModel):
     temperature: float = Field(1.0, gt=0)
     """Of the relaxed selection at the first step, in standard deviations of the scores."""
     final_temperature: float = Field(0.2, gt=0)
-    refresh: int = Field(4, ge=1)
+    refresh: int = Field(2, ge=1)
     """In how many parts the relaxed batch is chosen; coverage is brought up to date after each."""
     anchor_exponent: float = Field(1.0, ge=0)
     """Power of the uncertainty in the value of a point, before anything is learned."""

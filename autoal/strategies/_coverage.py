@@ -19,6 +19,9 @@ __all__ = ["MAX_EVALUATION", "greedy_coverage", "smallest_labeled_distance"]
 MAX_EVALUATION = 10_000
 """Points over which coverage is summed; a sample of them where there are more."""
 
+SMALL = 2**18
+"""Similarities that are kept whole: below this many the plain loop costs less than finding out what to leave out."""
+
 BLOCK = 4096
 """Candidates that are sorted again at each pick; the others only where these fall below them."""
 
@@ -80,7 +83,8 @@ def greedy_coverage(
     first_J = coverage.gains(rows_J)
     first_J.masked_fill_(torch.isin(keys_J, covered_keys), 0)  # a copy of a covering row adds only rounding
     value_J = first_J.clone() if prices_J is None else first_J / prices_J
-    picks, values = _lazy_greedy(coverage, rows_J, value_J, keys_J, prices_J, batch_size, rng)
+    greedy = _plain_greedy if len(rows_J) * len(coverage.right) <= SMALL else _lazy_greedy
+    picks, values = greedy(coverage, rows_J, value_J, keys_J, prices_J, batch_size, rng)
     gains = torch.tensor(values, dtype=torch.float64, device=device)
     chosen = torch.tensor(picks, dtype=torch.int64, device=device)
     if prices_J is not None:
@@ -116,6 +120,10 @@ class _Coverage:
         size_n = squared_norms(rows_n_D)[:, None]
         return torch.cat([2 * self.scale * rows_n_D, -self.scale * size_n, torch.ones_like(size_n)], dim=1)
 
+    def similarities(self, rows_n_D: Tensor) -> Tensor:
+        """(n, E) similarity of each row to each evaluation point."""
+        return self._similarity(self.left(rows_n_D) @ self.right.T)
+
     def gains(self, rows_n_D: Tensor) -> Tensor:
         """(n,) float64: weighted coverage that each row would add."""
         total_n = torch.zeros(len(rows_n_D), dtype=torch.float64, device=rows_n_D.device)
@@ -131,6 +139,38 @@ class _Coverage:
     def add(self, row_D: Tensor) -> None:
         kernel_E = self._similarity(self.right @ self.left(row_D[None])[0])
         self.covered_E = torch.maximum(self.covered_E, kernel_E)
+
+
+def _plain_greedy(
+    coverage: _Coverage,
+    rows_J_D: Tensor,
+    value_J: Tensor,
+    keys_J: Tensor,
+    prices_J: Tensor | None,
+    batch_size: int,
+    rng: torch.Generator,
+) -> tuple[list[int], list[float]]:
+    """What `_lazy_greedy` gives, with every gain worked out anew at each pick."""
+    shuffle_J = torch.randperm(len(value_J), generator=rng).to(value_J.device)
+    kernel_J_E = coverage.similarities(rows_J_D)
+    bound_J = value_J.clone()
+    picks: list[int] = []
+    values: list[float] = []
+    for _ in range(batch_size):
+        if picks:
+            gain_J = ((kernel_J_E - coverage.covered_E).clamp_(min=0) @ coverage.weights_E).double()
+            bound_J = torch.minimum(bound_J, gain_J if prices_J is None else gain_J / prices_J)
+        shuffled_J = bound_J[shuffle_J]
+        value = float(shuffled_J.amax())
+        if value <= 0:
+            break
+        best = int(shuffle_J[(shuffled_J == value).nonzero()[0, 0]])
+        picks.append(best)
+        values.append(value)
+        coverage.covered_E = torch.maximum(coverage.covered_E, kernel_J_E[best])
+        bound_J[keys_J == keys_J[best]] = 0
+        bound_J[best] = -torch.inf
+    return picks, values
 
 
 def _lazy_greedy(
@@ -155,9 +195,7 @@ def _lazy_greedy(
     picks: list[int] = []
     values: list[float] = []
     inside, bound = _block(value_J, shuffle_J, rank_J)
-    # On a small problem one product over everything costs less than finding out what to leave out.
-    least = 1024 if n * len(coverage.right) <= 2**18 else 16
-    width = least
+    width = 16
     while len(picks) < batch_size:
         evaluated = 0
         while True:
@@ -174,7 +212,7 @@ def _lazy_greedy(
             round_J[some] = len(picks)
             evaluated += len(some)
             width = min(2 * width, 1024)
-        width = min(max(least, evaluated // 2), 1024)
+        width = min(max(16, evaluated // 2), 1024)
         best = int(inside[order[0]])
         value = float(value_J[best])
         if bound is not None:

@@ -25,10 +25,11 @@ def brute_force(points, weights, covered, count, bandwidth, candidates=None, pri
     return picks, gains
 
 
-@pytest.mark.parametrize("block", [4, 4096])
+@pytest.mark.parametrize(("block", "small"), [(4, 0), (4096, 0), (4096, 2**18)])
 @pytest.mark.parametrize("seed", range(10))
-def test_lazy_is_plain_greedy(seed, block, monkeypatch):
+def test_lazy_is_plain_greedy(seed, block, small, monkeypatch):
     monkeypatch.setattr(_coverage, "BLOCK", block)
+    monkeypatch.setattr(_coverage, "SMALL", small)
     made = generator(seed)
     points = torch.randn(120, 3, generator=made, dtype=torch.float64)
     weights = torch.rand(120, generator=made, dtype=torch.float64) ** 3
