@@ -16,9 +16,8 @@ from autoal.selectors import AutoAL
 from autoal.selectors.base import Selector
 from autoal.strategies import CANDIDATES, resolve_candidates
 from baselines.single import Single
-from baselines.uniform import Uniform
 
-__all__ = ["SELECTORS", "Single", "Uniform", "make_selector"]
+__all__ = ["SELECTORS", "Single", "make_selector"]
 
 
 def _autoal(
@@ -36,6 +35,10 @@ def _paper(candidates: str | Sequence[Any] = "default", search: Mapping[str, Any
     return _autoal(candidates, search, mode="paper")
 
 
+def _uniform(candidates: str | Sequence[Any] = "default") -> Selector:
+    return _autoal(candidates, mode="uniform")
+
+
 def _single(name: str, **options: Any) -> Selector:
     return Single(CANDIDATES[name](**options), name)
 
@@ -43,7 +46,7 @@ def _single(name: str, **options: Any) -> Selector:
 SELECTORS: dict[str, Factory] = {
     "autoal": _autoal,
     "autoal-paper": _paper,
-    "uniform": Uniform,
+    "uniform": _uniform,
     **{name: partial(_single, name) for name in CANDIDATES},
 }
 """name -> factory that takes the options of a config."""

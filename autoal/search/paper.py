@@ -145,9 +145,11 @@ def run_paper_search(
     mc_samples: int,
     seed: int,
     device: torch.device,
+    embeddings: Tensor | None = None,
     net_factory: Any = None,
 ) -> PaperSearch:
-    """One round's search on inputs (L, ...) and labels (L,)."""
+    """One round's search on inputs (L, ...) and labels (L,). Candidates see FitNet's embeddings, or those given
+    where the inputs are embeddings themselves."""
     fit_half, query_half = _halves(labels, generator(seed, "paper", "halves"))
     ratio = batch_size / (len(labels) + pool_size)
     make = net_factory or default_net
@@ -171,7 +173,7 @@ def run_paper_search(
                 functional.cross_entropy(fit_net(x[rows]), y[rows]).backward()
                 fit_optimizer.step()
         indicators = _indicators(
-            fit_net, x, y, fit_half, query_half, num_classes, candidates, ratio, mc_samples, seed
+            fit_net, x, y, fit_half, query_half, num_classes, candidates, ratio, mc_samples, seed, embeddings
         )  # fmt: skip
         return _alternate(
             fit_net, fit_optimizer, search_net, x, y, query_half, indicators, ratio, candidates, config, batches, seed
@@ -194,7 +196,7 @@ class _Batches:
 
 def _indicators(
     fit_net: nn.Module, x: Tensor, y: Tensor, fit_half: Tensor, query_half: Tensor, num_classes: int,
-    candidates: Sequence[NamedCandidate], ratio: float, mc_samples: int, seed: int,
+    candidates: Sequence[NamedCandidate], ratio: float, mc_samples: int, seed: int, embeddings: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """S (L, K), one where candidate k would buy point j of the queried half; zero rows elsewhere."""
     fit_net.eval()
@@ -205,7 +207,7 @@ def _indicators(
         keep = torch.rand(mc_samples, embedded.shape[1], generator=mask_rng) >= _MC_DROPOUT
         masked = embedded.unsqueeze(1) * keep.to(embedded) / (1 - _MC_DROPOUT)
         mc = functional.log_softmax(fit_net.head(masked), dim=-1)  # type: ignore[operator]
-    outputs = ModelOutputs(log_probs, embedded, mc)
+    outputs = ModelOutputs(log_probs, embedded if embeddings is None else embeddings, mc)
     view = PoolView(outputs[query_half], outputs[fit_half], y[fit_half], num_classes)
     quota = min(len(query_half), max(2, int(np.ceil(ratio * len(query_half)))))
     indicators = torch.zeros(len(x), len(candidates), device=x.device)

@@ -301,7 +301,7 @@ class AutoAL(BaseEstimator):
     @property
     def name(self) -> str:
         """In tables."""
-        return "autoal" if self.mode == "bilevel" else f"autoal-{self.mode}"
+        return {"bilevel": "autoal", "paper": "autoal-paper", "uniform": "uniform"}[self.mode]
 
     @property
     def needs(self) -> frozenset[str]:
@@ -454,6 +454,7 @@ class AutoAL(BaseEstimator):
             paper = run_paper_search(
                 _inputs(state, labeled=True), view.labels, view.num_classes, asked.candidates, config.paper,
                 batch_size=batch_size, pool_size=len(view), mc_samples=10, seed=seed, device=view.device,
+                embeddings=None if state.inputs is not None else view.labeled.embeddings,
             )  # fmt: skip
             seconds["search"] = perf_counter() - began
             self.search_net_ = paper.net
@@ -535,7 +536,7 @@ class AutoAL(BaseEstimator):
                 [proposal.scores.argsort().argsort().double() for proposal in asked.proposals]
             ).mean(0)
             utilities = ordered(positions, mean_rank).scores
-            weights = torch.full((len(names),), 1.0 / len(names))
+            weights = torch.full((len(names),), 1.0 / len(names), dtype=torch.float64)
         votes = {
             name: torch.isin(positions, proposal.indices[:batch_size])
             for name, proposal in zip(names, asked.proposals, strict=True)

@@ -9,10 +9,11 @@ from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import SelectorSpec
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
+from autoal.selectors import AutoAL
 from autoal.selectors.base import RoundState
 from autoal.strategies import CANDIDATES, Strategy
 from autoal.strategies.base import Proposal, ordered
-from baselines import SELECTORS, Single, Uniform, make_selector
+from baselines import SELECTORS, Single, make_selector
 
 N, L, C, D = 40, 9, 3, 5
 
@@ -30,6 +31,10 @@ class Fixed(Strategy):
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
         self.asked += 1
         return ordered(torch.arange(self.start, self.start + batch_size), torch.zeros(len(view)))
+
+
+def mixture_of(candidates: list) -> AutoAL:
+    return AutoAL(candidates, mode="uniform")
 
 
 def state(round: int = 0, seed: int = 0) -> RoundState:
@@ -52,7 +57,7 @@ def test_single_buys_what_its_strategy_proposes() -> None:
 
 def test_the_mixture_takes_next_points_in_the_order_of_the_draws() -> None:
     a, b = Fixed(0), Fixed(20)
-    answer = Uniform([("a", a), ("b", b)]).select(state(), 10)
+    answer = mixture_of([("a", a), ("b", b)]).select(state(), 10)
     picked = answer.positions.tolist()
     assert [p for p in picked if p < 20] == list(range(sum(p < 20 for p in picked)))
     assert [p for p in picked if p >= 20] == list(range(20, 20 + sum(p >= 20 for p in picked)))
@@ -62,18 +67,18 @@ def test_the_mixture_takes_next_points_in_the_order_of_the_draws() -> None:
 
 
 def test_the_mixture_draws_each_candidate_equally_often() -> None:
-    mixture = Uniform([("a", Fixed(0)), ("b", Fixed(20))])
+    mixture = mixture_of([("a", Fixed(0)), ("b", Fixed(20))])
     from_a = sum(int((mixture.select(state(r), 10).positions < 20).sum()) for r in range(200))
     assert abs(from_a / 2000 - 0.5) < 0.04
 
 
 def test_the_mixture_never_buys_a_point_twice_where_candidates_agree() -> None:
-    mixture = Uniform([("a", Fixed(0)), ("b", Fixed(0)), ("c", Fixed(3))])
+    mixture = mixture_of([("a", Fixed(0)), ("b", Fixed(0)), ("c", Fixed(3))])
     assert len(mixture.select(state(), 12).positions.unique()) == 12
 
 
 def test_the_mixture_depends_on_seed_and_round_only() -> None:
-    mixture = Uniform(["margin", "random"])
+    mixture = mixture_of(["margin", "random"])
     first = mixture.select(state(1), 8).positions
     mixture.select(state(2), 8)
     assert torch.equal(first, mixture.select(state(1), 8).positions)
@@ -81,7 +86,7 @@ def test_the_mixture_depends_on_seed_and_round_only() -> None:
 
 
 def test_the_mixture_leaves_out_what_the_model_cannot_serve() -> None:
-    answer = Uniform(["margin", "bald"]).select(state(), 5)
+    answer = mixture_of(["margin", "bald"]).select(state(), 5)
     assert answer.weights == {"margin": 1.0}
     assert "mc_log_probs" in answer.diagnostics["dropped"]["bald"]
 
