@@ -21,6 +21,9 @@ class PaperConfig(BaseModel):
     """`figure`: sigmoid of the aggregate minus the threshold (figure 1); `eq6`: equations 5 and 6 to the letter."""
     weights: Literal["softmax", "logits"] = "softmax"
     """Whether SearchNet's outputs are normalised over candidates."""
+    network: Literal["auto", "resnet18", "small"] = "auto"
+    """Of FitNet and of SearchNet's trunk: `auto` is the paper's ResNet-18 for images, an MLP for anything else;
+    `small` is a small CNN for images."""
     warmup_epochs: int = Field(30, ge=0)
     """Epochs of FitNet alone (the paper: 200, on a GPU)."""
     epochs: int = Field(60, ge=3)

@@ -11,9 +11,8 @@ that has only seen the other half, and their answers are computed once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autoal.compute import chunks
-from autoal.models.nets import default_net
+from autoal.data import as_rows
+from autoal.models.nets import ResNet18, default_net
+from autoal.models.standardise import Standardise
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import derive_seed, generator, isolated
 from autoal.search.config import PaperConfig
@@ -31,6 +32,7 @@ from autoal.search.ranks import pick_matrix
 from autoal.strategies import Proposal
 
 __all__ = [
+    "Game",
     "PaperSearch",
     "PaperSearchNet",
     "count_regulariser",
@@ -114,12 +116,12 @@ class PaperSearch:
     """What the search left behind."""
 
     net: PaperSearchNet
+    scaling: Standardise
     threshold: float
     scale: float
     candidates: list[str]
-    search_loss: list[float]
-    fit_loss: list[float]
-    prediction_loss: list[float]
+    losses: dict[str, list[float]]
+    """Mean loss of each cycle: of FitNet (`fit`), SearchNet (`search`) and the loss prediction (`prediction`)."""
 
 
 def _halves(labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -146,19 +148,20 @@ def run_paper_search(
     seed: int,
     device: torch.device,
     embeddings: Tensor | None = None,
-    net_factory: Any = None,
 ) -> PaperSearch:
     """One round's search on inputs (L, ...) and labels (L,). Candidates see FitNet's embeddings, or those given
     where the inputs are embeddings themselves."""
     fit_half, query_half = _halves(labels, generator(seed, "paper", "halves"))
     ratio = batch_size / (len(labels) + pool_size)
-    make = net_factory or default_net
+    shape = tuple(inputs.shape[1:])
+    scaling = Standardise.of(as_rows(inputs), torch.arange(len(inputs)))
+    inputs = scaling(inputs)
     with isolated(derive_seed(seed, "paper", "nets")):
-        fit_net = make(tuple(inputs.shape[1:]), num_classes).to(device)
-        trunk = make(tuple(inputs.shape[1:]), num_classes).to(device)
+        fit_net = make_net(shape, num_classes, config).to(device)
+        trunk = make_net(shape, num_classes, config).to(device)
         trunk.eval()
         with torch.no_grad():
-            widths = [int(stage.shape[1]) for stage in trunk.stages(inputs[:1].to(device))]
+            widths = [int(stage.shape[1]) for stage in trunk.stages(inputs[:1].to(device))]  # type: ignore[operator]
         trunk.train()
         search_net = PaperSearchNet(trunk, widths, len(candidates)).to(device)
     x, y = inputs.to(device), labels.to(device)
@@ -174,10 +177,22 @@ def run_paper_search(
                 fit_optimizer.step()
         indicators = _indicators(
             fit_net, x, y, fit_half, query_half, num_classes, candidates, ratio, mc_samples, seed, embeddings
-        )  # fmt: skip
-        return _alternate(
-            fit_net, fit_optimizer, search_net, x, y, query_half, indicators, ratio, candidates, config, batches, seed
         )
+        game = Game(fit_net, fit_optimizer, search_net, x, y, indicators, ratio, config)
+        for cycle in range(config.epochs // 3):
+            game.set_threshold(query_half, derive_seed(seed, "paper", "mixture", cycle))
+            game.cycle(batches.epoch(query_half))
+    search_net.eval()
+    names = [name for name, _ in candidates]
+    return PaperSearch(search_net, scaling, game.threshold, game.scale, names, game.losses)
+
+
+def make_net(shape: tuple[int, ...], num_classes: int, config: PaperConfig) -> nn.Module:
+    """ResNet-18 for images, as printed; an MLP for anything else, or what `network` names."""
+    image = len(shape) == 3
+    if image and config.network in ("auto", "resnet18"):
+        return ResNet18(shape[0], num_classes)
+    return default_net(shape, num_classes)
 
 
 class _Batches:
@@ -217,88 +232,112 @@ def _indicators(
     return indicators
 
 
-def _alternate(
-    fit_net: nn.Module, fit_optimizer: torch.optim.Optimizer, search_net: PaperSearchNet, x: Tensor, y: Tensor,
-    half: Tensor, indicators: Tensor, ratio: float, candidates: Sequence[NamedCandidate], config: PaperConfig,
-    batches: _Batches, seed: int,
-) -> PaperSearch:  # fmt: skip
-    """Cycles of FitNet, SearchNet, loss prediction (figure 1), an epoch each."""
+class Game:
+    """FitNet, SearchNet and loss prediction in turn (figure 1). Each moves its own parameters and no others."""
 
-    def sgd(parameters: Any) -> torch.optim.SGD:
-        return torch.optim.SGD(
-            parameters, lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-        )
+    def __init__(
+        self, fit_net: nn.Module, fit_optimizer: torch.optim.Optimizer, search_net: PaperSearchNet, x: Tensor,
+        y: Tensor, indicators: Tensor, ratio: float, config: PaperConfig,
+    ) -> None:  # fmt: skip
+        self.fit_net, self.fit_optimizer, self.search_net = fit_net, fit_optimizer, search_net
+        self.x, self.y, self.indicators, self.ratio, self.config = x, y, indicators, ratio, config
+        self.threshold, self.scale = 0.0, 1.0
+        self.losses: dict[str, list[float]] = {"fit": [], "search": [], "prediction": []}
 
-    # Two optimisers over the same net: the ranking loss and equation 8 keep momenta of their own.
-    search_optimizer, prediction_optimizer = sgd(search_net.parameters()), sgd(search_net.parameters())
-    trace: dict[str, list[float]] = {"fit": [], "search": [], "prediction": []}
-    threshold, scale = 0.0, 1.0
+        def sgd() -> torch.optim.SGD:
+            return torch.optim.SGD(
+                search_net.parameters(),
+                lr=config.learning_rate,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+            )
 
-    def scores_of(rows: Tensor) -> Tensor:
-        raw, theta, _ = search_net(x[rows])
-        return relaxed_scores(normalised(raw, config), theta, indicators[rows], threshold, scale, config)
+        # Two optimisers over one net: the ranking loss and equation 8 keep momenta of their own.
+        self.search_optimizer, self.prediction_optimizer = sgd(), sgd()
 
-    def losses_of(rows: Tensor) -> Tensor:
-        return functional.cross_entropy(fit_net(x[rows]), y[rows], reduction="none")
-
-    for cycle in range(config.epochs // 3):
+    def set_threshold(self, half: Tensor, seed: int) -> None:
+        """theta_t for the present weights, from the aggregate scores of the queried half."""
+        self.search_net.eval()
         with torch.no_grad():
-            search_net.eval()
-            raw, _, _ = search_net(x[half])
-            aggregate = (normalised(raw, config) * indicators[half]).sum(1)
-        threshold, scale = mixture_threshold(
-            aggregate.double().cpu().numpy(), ratio, config, derive_seed(seed, "paper", "mixture", cycle)
+            raw, _, _ = self.search_net(self.x[half])
+            aggregate = (normalised(raw, self.config) * self.indicators[half]).sum(1)
+        self.threshold, self.scale = mixture_threshold(aggregate.double().cpu().numpy(), self.ratio, self.config, seed)
+
+    def cycle(self, parts: Sequence[Tensor]) -> None:
+        """One epoch of each player over the mini-batches; SearchNet sees batch n, FitNet the next one."""
+        self._run("fit", [self.fit_step(rows) for rows in (*parts[1:], parts[0])])
+        self._run("search", [self.search_step(rows) for rows in parts])
+        if self.config.loss_prediction:
+            self._run("prediction", [self.prediction_step(rows) for rows in parts])
+
+    def fit_step(self, rows: Tensor) -> float:
+        """Equation 7: FitNet on the selected points; the count term is constant for it."""
+        self.fit_net.train()
+        self.search_net.eval()
+        with torch.no_grad():
+            weight = self._scores(rows)
+        count = self.config.penalty * count_regulariser(weight, self.ratio * len(rows))
+        return _step(self.fit_optimizer, (weight * self._losses(rows)).mean() + count)
+
+    def search_step(self, rows: Tensor) -> float:
+        """Equation 8: SearchNet towards points of large loss, as many as the ratio allows."""
+        self.fit_net.eval()
+        self.search_net.train()
+        with torch.no_grad():
+            losses = self._losses(rows)
+        score = self._scores(rows)
+        count = self.config.penalty * count_regulariser(score, self.ratio * len(rows))
+        return _step(self.search_optimizer, -(score * losses).mean() - count)
+
+    def prediction_step(self, rows: Tensor) -> float:
+        """The loss-prediction module, whose gradient also reaches SearchNet's trunk."""
+        self.fit_net.eval()
+        self.search_net.train()
+        with torch.no_grad():
+            losses = self._losses(rows)
+        predicted = self.search_net(self.x[rows])[2]
+        return _step(self.prediction_optimizer, pair_loss(predicted, losses, self.config.pair_margin))
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        raw, theta, _ = self.search_net(self.x[rows])
+        return relaxed_scores(
+            normalised(raw, self.config), theta, self.indicators[rows], self.threshold, self.scale, self.config
         )
-        parts = batches.epoch(half)
-        fit_net.train()
-        for i in range(len(parts)):
-            # SearchNet sees batch n, FitNet the next one.
-            rows = parts[(i + 1) % len(parts)]
-            with torch.no_grad():
-                weight = scores_of(rows)
-            fit_optimizer.zero_grad()
-            loss = (weight * losses_of(rows)).mean() + config.penalty * count_regulariser(weight, ratio * len(rows))
-            loss.backward()
-            fit_optimizer.step()
-        trace["fit"].append(float(loss.detach()))
-        fit_net.eval()
-        search_net.train()
-        for rows in parts:
-            with torch.no_grad():
-                losses = losses_of(rows)
-            score = scores_of(rows)
-            search_optimizer.zero_grad()
-            loss = -(score * losses).mean() - config.penalty * count_regulariser(score, ratio * len(rows))
-            loss.backward()
-            search_optimizer.step()
-        trace["search"].append(float(loss.detach()))
-        if config.loss_prediction:
-            for rows in parts:
-                with torch.no_grad():
-                    losses = losses_of(rows)
-                prediction_optimizer.zero_grad()
-                loss = pair_loss(search_net(x[rows])[2], losses, config.pair_margin)
-                loss.backward()
-                prediction_optimizer.step()
-            trace["prediction"].append(float(loss.detach()))
-    search_net.eval()
-    names = [name for name, _ in candidates]
-    return PaperSearch(search_net, threshold, scale, names, trace["search"], trace["fit"], trace["prediction"])
+
+    def _losses(self, rows: Tensor) -> Tensor:
+        return functional.cross_entropy(self.fit_net(self.x[rows]), self.y[rows], reduction="none")
+
+    def _run(self, player: str, losses: list[float]) -> None:
+        self.losses[player].append(sum(losses) / len(losses))
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return float(loss.detach())
 
 
 def score_pool(
-    search: PaperSearch, inputs: Tensor, proposals: Sequence[Proposal], config: PaperConfig, view: PoolView, batch: int
+    search: PaperSearch,
+    read: Callable[[slice], Tensor],
+    proposals: Sequence[Proposal],
+    config: PaperConfig,
+    view: PoolView,
+    batch: int,
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """The `batch` largest S-bar of pool inputs (N, ...): positions (b,) and scores (N,), and the weights (K,).
+    """The `batch` largest S-bar of the pool: positions (b,) and scores (N,), and the weights (K,). `read` gives the
+    inputs (n, ...) of a slice of the pool.
 
     Most points are proposed by nobody and tie; ties go by the anchor (1 - margin), then by id.
     """
     device = next(search.net.parameters()).device
-    indicators = pick_matrix(list(proposals), batch, len(inputs)).to(device, torch.float32)
+    indicators = pick_matrix(list(proposals), batch, len(view)).to(device, torch.float32)
     weights, scores = [], []
     with torch.no_grad():
-        for rows in chunks(len(inputs), 64.0 * inputs[0].numel()):
-            raw, theta, _ = search.net(inputs[rows].to(device))
+        # A residual network holds some hundred numbers for each number of its input.
+        for rows in chunks(len(view), 400.0 * read(slice(0, 1)).numel()):
+            raw, theta, _ = search.net(search.scaling(read(rows).to(device)))
             share = normalised(raw, config)
             weights.append(share)
             scores.append(relaxed_scores(share, theta, indicators[rows], search.threshold, search.scale, config))

@@ -452,7 +452,7 @@ class AutoAL(BaseEstimator):
         elif self.mode == "paper":
             began = perf_counter()
             paper = run_paper_search(
-                _inputs(state, labeled=True), view.labels, view.num_classes, asked.candidates, config.paper,
+                _labeled_inputs(state), view.labels, view.num_classes, asked.candidates, config.paper,
                 batch_size=batch_size, pool_size=len(view), mc_samples=10, seed=seed, device=view.device,
                 embeddings=None if state.inputs is not None else view.labeled.embeddings,
             )  # fmt: skip
@@ -523,13 +523,10 @@ class AutoAL(BaseEstimator):
                 diagnostics["losses"] = {"upper": learned.trace.upper, "gradient": learned.trace.gradient}
         elif fitted.paper is not None:
             paper = fitted.paper
-            scores, weights = score_pool(
-                paper, _inputs(state, labeled=False), asked.proposals, config.paper, view, batch_size
+            (positions, utilities), weights = score_pool(
+                paper, _pool_reader(state), asked.proposals, config.paper, view, batch_size
             )
-            positions, utilities = scores
-            diagnostics["losses"] = {
-                "search": paper.search_loss, "fit": paper.fit_loss, "prediction": paper.prediction_loss
-            }  # fmt: skip
+            diagnostics["losses"] = paper.losses
         else:
             positions = uniform_mixture(asked.proposals, batch_size, generator(seed, "mixture")).to(view.device)
             mean_rank = torch.stack(
@@ -585,12 +582,20 @@ def _integer(value: Any, what: str) -> int:
     return int(value)
 
 
-def _inputs(state: RoundState, *, labeled: bool) -> Tensor:
-    """Raw inputs of one side, for the networks of `mode="paper"`; embeddings where there are none."""
-    indices = state.labeled_indices if labeled else state.pool_indices
-    if state.inputs is not None and indices is not None:
-        return state.inputs.take(indices)
-    return geometry(state.view.labeled if labeled else state.view.pool)
+def _labeled_inputs(state: RoundState) -> Tensor:
+    """Raw inputs of the labeled points, for the networks of `mode="paper"`; embeddings where there are none."""
+    if state.inputs is not None and state.labeled_indices is not None:
+        return state.inputs.take(state.labeled_indices)
+    return geometry(state.view.labeled)
+
+
+def _pool_reader(state: RoundState) -> Callable[[slice], Tensor]:
+    """The same of a slice of the pool."""
+    if state.inputs is not None and state.pool_indices is not None:
+        rows, indices = state.inputs, state.pool_indices
+        return lambda part: rows.take(indices[part])
+    embedded = geometry(state.view.pool)
+    return lambda part: embedded[part]
 
 
 def _with_log_probs(state: RoundState, config: SearchConfig) -> RoundState:
