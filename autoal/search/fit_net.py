@@ -149,18 +149,23 @@ def fit_heads(
         ridge_rows = u.new_ones(u.shape[1], 1)
         ridge_rows[-1] = 0.0
         theta = u.new_zeros(u.shape[0], u.shape[2], num_classes) if start is None else start.clone()
-        ahead, momentum = theta, 1.0
+        ahead = theta
+        momentum = u.new_ones(u.shape[0], 1, 1)
+        going = torch.ones_like(momentum, dtype=torch.bool)
         for _ in range(max_steps):
             residual = (torch.softmax(white @ ahead, dim=-1) - target) * weights.unsqueeze(-1)
             gradient = white.transpose(1, 2) @ residual + l2 * (u.transpose(1, 2) @ (ridge_rows * (u @ ahead)))
             following = ahead - gradient
             step = following - theta
-            if bool((step * gradient).sum() > 0):
-                momentum = 1.0
-            after = 0.5 * (1 + (1 + 4 * momentum**2) ** 0.5)
-            ahead = following + (momentum - 1) / after * step
-            theta, momentum = following, after
-            if float(gradient.abs().amax()) <= tolerance * (1.0 + float(theta.abs().amax())):
+            # Restarts and stops are each head's own: none may know when another, with other labels, was done.
+            uphill = (step * gradient).sum((1, 2), keepdim=True) > 0
+            momentum = torch.where(uphill, torch.ones_like(momentum), momentum)
+            after = 0.5 * (1 + (1 + 4 * momentum.square()).sqrt())
+            ahead = torch.where(going, following + (momentum - 1) / after * step, ahead)
+            theta, momentum = torch.where(going, following, theta), after
+            size = gradient.abs().amax((1, 2), keepdim=True)
+            going = going & (size > tolerance * (1.0 + theta.abs().amax((1, 2), keepdim=True)))
+            if not bool(going.any()):
                 break
         return LinearHeads(u, num_classes, theta)
 
