@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,10 @@ def id_array(ids: Sequence[Hashable] | NDArray[Any] | None, n: int) -> NDArray[A
     """
     if ids is None:
         return np.arange(n)
-    values: list[Any] = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    values = ids.tolist() if hasattr(ids, "tolist") else ids
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidInput(f"got ids of type {type(ids).__name__}; wanted a list or an array, one for each row")
+    values = list(values)
     if len(values) != n:
         raise InvalidInput(f"got {len(values)} ids for {n} rows; wanted one for each row")
     try:

@@ -58,12 +58,17 @@ def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def class_table(
-    given: NDArray[Any], num_classes: int | None = None, classes: Sequence[Any] | None = None, what: str = "y"
+    given: NDArray[Any],
+    num_classes: int | None = None,
+    classes: Sequence[Any] | None = None,
+    what: str = "y",
+    from_probs: bool = False,
 ) -> NDArray[Any]:
     """The user's labels, sorted, one for each class number.
 
     They are the labels seen in `given`, or `classes` where the caller names them all, or 0..num_classes-1 where
-    labels are integers. Raises InvalidInput where that is impossible.
+    labels are integers. `from_probs`: `num_classes` is the number of columns of probs, and messages say so.
+    Raises InvalidInput where that is impossible.
     """
     seen = _distinct(given, what)
     if classes is not None:
@@ -78,10 +83,21 @@ def class_table(
         return named
     if num_classes is None or num_classes == len(seen):
         return seen
+    if from_probs and num_classes < len(seen):
+        raise InvalidInput(
+            f"probs has {num_classes} columns, but {what} holds {len(seen)} classes ({seen.tolist()[:10]}), so there "
+            f"are {len(seen)} classes or more; wanted one column per class, in sorted order of the labels"
+        )
     if num_classes < len(seen):
         raise InvalidInput(f"got num_classes={num_classes}, but {what} holds {len(seen)} classes: {seen.tolist()[:10]}")
     if seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < num_classes:
         return np.arange(num_classes)
+    if from_probs:
+        raise InvalidInput(
+            f"probs has {num_classes} columns, but {what} holds {len(seen)} classes that do not say which columns "
+            f"they are: {seen.tolist()[:10]}; wanted labels that are column numbers, 0..{num_classes - 1}, or a label "
+            "of each class"
+        )
     raise InvalidInput(
         f"got num_classes={num_classes}, but {what} holds {len(seen)} classes that are not numbers in "
         f"0..{num_classes - 1}: {seen.tolist()[:10]}; name them all with classes=[...]"

@@ -69,6 +69,7 @@ class Pool:
         costs: Any = None,
         num_classes: int | None = None,
         classes: Sequence[Any] | None = None,
+        from_probs: bool = False,
         task: str = "classification",
     ) -> Pool:
         """The pool behind what a user passed.
@@ -81,7 +82,7 @@ class Pool:
         `pool` says which rows may be asked for (default: all), `exclude` which may not; a labeled row is never in
         the pool. These and `labeled` are row numbers or boolean masks. `ids` are any distinct hashables, one per
         user index; `costs` are positive prices, likewise. `num_classes` or `classes` (all labels) name classes
-        that have no label yet.
+        that have no label yet; `from_probs` says that `num_classes` was counted in precomputed probabilities.
 
         Raises InvalidInput for anything that does not fit together, PoolExhausted where nothing is left to ask for.
         """
@@ -100,7 +101,7 @@ class Pool:
             rows, offset = _stacked(X, X_pool)
             given = _complete_labels(y, offset)
             labeled_rows, n_user = np.arange(offset), len(rows) - offset
-        table = class_table(given, num_classes, classes)
+        table = class_table(given, num_classes, classes, from_probs=from_probs)
         if len(set(given.tolist())) < 2:
             raise InvalidInput(
                 f"all {len(given)} labels are {given.tolist()[0]!r}; wanted at least two classes: label a few more "

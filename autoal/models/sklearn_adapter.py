@@ -15,7 +15,7 @@ from torch import Tensor
 from autoal import rng
 from autoal.compute import chunks
 from autoal.data.rows import Rows
-from autoal.errors import InvalidInput, MissingOutput, NotFitted
+from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.sklearn_features import Featurizer
 from autoal.models.sklearn_members import can_sample, member_probabilities
 from autoal.outputs import ModelOutputs
@@ -73,7 +73,9 @@ class SklearnModel:
         with rng.isolated(rng.derive_seed(seed, "sklearn")):
             try:
                 fitted.fit(self._inputs(rows, indices), labels.cpu().numpy())
-            except (ValueError, TypeError) as error:
+            except AutoALError:
+                raise
+            except Exception as error:
                 raise InvalidInput(
                     f"{type(fitted).__name__}.fit fails on {len(indices)} rows of {len(labels.unique())} classes: "
                     f"{error}"
@@ -125,7 +127,9 @@ class SklearnModel:
     def _log_probs(self, x: Any) -> Tensor:
         try:
             probs = self.fitted.predict_proba(x)
-        except ValueError as error:
+        except AutoALError:
+            raise
+        except Exception as error:
             raise InvalidInput(f"{type(self.fitted).__name__}.predict_proba fails: {error}") from error
         if not isinstance(probs, np.ndarray) or probs.ndim != 2:
             raise InvalidInput(

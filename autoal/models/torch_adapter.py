@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from autoal import rng
 from autoal.compute import CHUNK_BYTES, chunks, resolve_device
 from autoal.data.rows import Rows
-from autoal.errors import InvalidInput, MissingOutput, NotFitted
+from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.base import Progress
 from autoal.models.dropout import active_dropouts, mc_dropout
 from autoal.models.evaluating import Embedder, last_linear_input
@@ -185,9 +185,9 @@ class TorchModel:
         try:
             with rng.isolated(0), mc_dropout(module, 1, 0) as sampler:
                 logits = sampler.trace(x)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            if isinstance(error, InvalidInput):
-                raise
+        except AutoALError:
+            raise
+        except Exception as error:
             raise InvalidInput(
                 f"the module {type(module).__name__} fails on inputs of shape {tuple(x.shape)}: {error}; wanted "
                 "a module whose forward takes (n, *row shape) and gives logits (n, C)"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import numbers
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Self
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 
 from autoal.compute import peak_bytes, resolve_device
 from autoal.data import Pool, as_rows, check_finite
+from autoal.data.labels import label_array
 from autoal.errors import InvalidInput, MissingOutput, NotFitted, UnknownName
-from autoal.models import ModelAdapter, PrecomputedModel, as_adapter
+from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter
 from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed, fresh_seed, generator
 from autoal.search.candidates import Asked, ask_candidates
@@ -31,6 +33,7 @@ from autoal.search.round import Learned, Memory, compose_batch, learn
 from autoal.search.space import Space, geometry
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.mixture import uniform_mixture
+from autoal.selectors.progress import stages_on_stderr
 from autoal.selectors.query import Query
 from autoal.selectors.saving import load_selector, save_selector
 from autoal.strategies import resolve_candidates
@@ -127,6 +130,7 @@ class AutoAL(BaseEstimator):
         self.callbacks = callbacks
         self.strict = strict
 
+    _display: Progress | None = None
     history_: list[dict[str, Any]]
     search_net_: nn.Module | None
 
@@ -164,6 +168,7 @@ class AutoAL(BaseEstimator):
 
         Raises InvalidInput (a ValueError) on bad input, PoolExhausted where batch_size is larger than the pool.
         """
+        batch_size = _integer(batch_size, "batch_size")
         self.fit(
             X, y, X_pool, batch_size=batch_size, labeled=labeled, pool=pool, embeddings=embeddings, probs=probs,
             X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude,
@@ -194,14 +199,20 @@ class AutoAL(BaseEstimator):
         self._check_parameters()
         # Precomputed probabilities name the label space; otherwise it is what has been labeled so far.
         columns = np.shape(probs)[1] if probs is not None and np.ndim(probs) == 2 else None
-        self.pool_ = Pool.build(
-            X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, costs=costs, num_classes=columns
-        )
+        built = Pool.build(
+            X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, costs=costs,
+            num_classes=columns, from_probs=columns is not None,
+        )  # fmt: skip
         if batch_size is None:
-            batch_size = min(len(self.pool_.unlabeled), max(1, len(self.pool_.labeled) // 10))
-        check_batch_size(_integer(batch_size, "batch_size"), len(self.pool_.unlabeled))
-        state, seconds = self._state(self.pool_, embeddings, probs, X_val, y_val)
-        self.fitted_ = self._search(state, batch_size, seconds)
+            batch_size = min(len(built), max(1, len(built.labeled) // 10))
+        check_batch_size(_integer(batch_size, "batch_size"), len(built))
+        if y_val is not None and X_val is None:
+            raise InvalidInput("got y_val, but no X_val; wanted both or neither")
+        with self._shown():
+            state, seconds = self._state(built, embeddings, probs, X_val, y_val)
+            fitted = self._search(state, batch_size, seconds)
+        # Together and last: a call that fails leaves the earlier pool with the earlier search.
+        self.pool_, self.fitted_ = built, fitted
         return self
 
     def query(self, *, batch_size: int) -> Query:
@@ -211,7 +222,9 @@ class AutoAL(BaseEstimator):
         check_batch_size(_integer(batch_size, "batch_size"), len(self.pool_.unlabeled))
         fitted = self.fitted_
         began = perf_counter()
-        selection = self._compose(fitted, batch_size)
+        with self._shown():
+            self._report("compose the batch", 0, 1)
+            selection = self._compose(fitted, batch_size)
         seconds = {**fitted.seconds, "compose": perf_counter() - began}
         positions = selection.positions.cpu()
         query = Query(
@@ -317,7 +330,7 @@ class AutoAL(BaseEstimator):
 
     def reset(self) -> None:
         """Forgets every earlier round."""
-        for attribute in ("_memory", "_memory_before", "_fingerprint", "history_"):
+        for attribute in ("_memory", "_memory_before", "_fingerprint", "_earlier", "history_"):
             if hasattr(self, attribute):
                 delattr(self, attribute)
 
@@ -329,6 +342,7 @@ class AutoAL(BaseEstimator):
             "memory": self._memory.to_json(),
             "memory_before": self._memory_before.to_json(),
             "fingerprint": self._fingerprint,
+            "earlier": self._earlier,
             "history": self.history_,
         }
 
@@ -340,6 +354,7 @@ class AutoAL(BaseEstimator):
             self._memory_before = Memory.from_json(state["memory_before"])
             self._fingerprint = str(state["fingerprint"])
             self.history_ = list(state["history"])
+            self._earlier = int(state.get("earlier", max(0, len(self.history_) - 1)))
 
     # --- one round --------------------------------------------------------------------------------------------
 
@@ -348,15 +363,15 @@ class AutoAL(BaseEstimator):
             raise UnknownName("mode", self.mode, MODES)
         if self.task not in ("auto", "classification"):
             raise InvalidInput(f"got task={self.task!r}; wanted 'auto' or 'classification'")
-        if self.time_limit is not None and not self.time_limit > 0:
+        limit = self.time_limit
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not limit > 0):
             raise InvalidInput(f"got time_limit={self.time_limit!r}; wanted seconds above 0, or None")
+        if self.progress not in (None, True, False) and not callable(self.progress):
+            raise InvalidInput(f"got progress={self.progress!r}; wanted None, True or a callable(stage, done, total)")
+        if not isinstance(self.callbacks, Iterable) or not all(callable(each) for each in self.callbacks):
+            raise InvalidInput(f"got callbacks={self.callbacks!r}; wanted a list of callables(selector, query)")
         search_config(self.search)
         resolve_candidates(self.candidates)
-
-    def _build_pool(
-        self, X: Any, y: Any, X_pool: Any, labeled: Any, pool: Any, ids: Any, exclude: Any, costs: Any
-    ) -> Pool:
-        return Pool.build(X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, costs=costs)
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -490,10 +505,10 @@ class AutoAL(BaseEstimator):
         if not hasattr(self, "_memory"):
             self._memory = self._memory_before = Memory()
             self.history_ = []
+            self._earlier = 0
         elif fingerprint != self._fingerprint:
             self._memory_before = self._memory
-        else:
-            self.history_ = self.history_[:-1]
+            self._earlier = len(self.history_)
         self._fingerprint = fingerprint
         return self._memory_before
 
@@ -542,12 +557,30 @@ class AutoAL(BaseEstimator):
         selection = Selection(positions, utilities, shares, votes, diagnostics)
         self.weights_ = shares
         self.last_selection_ = selection
-        self.history_ = [*self.history_, {"labels": len(view.labels), "weights": shares, **_plain(diagnostics)}]
+        # Asked again with the same labels, or for a batch of another size: one round, one entry.
+        self.history_ = [
+            *self.history_[: self._earlier],
+            {"labels": len(view.labels), "weights": shares, **_plain(diagnostics)},
+        ]
         return selection
 
     def _report(self, stage: str, done: int, total: int) -> None:
         if callable(self.progress):
             self.progress(stage, done, total)
+        elif self._display is not None:
+            self._display(stage, done, total)
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Draws the stages on stderr while they last, where `progress=True`."""
+        if self.progress is not True:
+            yield
+            return
+        with stages_on_stderr() as self._display:
+            try:
+                yield
+            finally:
+                self._display = None
 
 
 def _plain(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
@@ -559,17 +592,18 @@ def _validation(
 ) -> Validation:
     """Outputs and labels of the user's validation points; raises InvalidInput where they do not fit the others."""
     rows = as_rows(X_val, what="X_val")
-    if y_val is None or len(y_val) != len(rows):
-        got = "no y_val" if y_val is None else f"y_val of length {len(y_val)}"
+    given = None if y_val is None else label_array(y_val, "y_val")
+    if given is None or len(given) != len(rows):
+        got = "no y_val" if given is None else f"y_val of length {len(given)}"
         raise InvalidInput(f"got X_val of {len(rows)} rows and {got}; wanted one label for each row")
     if tuple(rows.row_shape) != tuple(pool.rows.row_shape):
         raise InvalidInput(f"got X_val rows of shape {rows.row_shape}; wanted {pool.rows.row_shape}, as in X")
     check_finite(rows, what="X_val")
     number = {label: c for c, label in enumerate(pool.classes.tolist())}
-    unseen = sorted({str(label) for label in np.asarray(y_val).tolist() if label not in number})
+    unseen = sorted({str(label) for label in given.tolist() if label not in number})
     if unseen:
         raise InvalidInput(f"y_val holds classes that y does not: {', '.join(unseen[:5])}; label a point of each first")
-    labels = torch.tensor([number[label] for label in np.asarray(y_val).tolist()], device=device)
+    labels = torch.tensor([number[label] for label in given.tolist()], device=device)
     indices = torch.arange(len(rows))
     outputs = adapter.outputs(rows, indices, needs & adapter.provides, seed=seed, device=device)
     check_outputs(outputs, len(rows), pool.num_classes, "validation points")

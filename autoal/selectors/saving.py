@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save as to_safetensors
 
-from autoal.errors import DataMissing, InvalidInput
+from autoal.errors import AutoALError, DataMissing, InvalidInput
 from autoal.search.config import search_config
 from autoal.strategies import CANDIDATES, resolve_candidates
 
@@ -23,12 +24,12 @@ PLAIN = ("task", "mode", "time_limit", "strict")
 def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
     """Each file is written under another name first, so that it is whole or absent."""
     seed = selector.random_state
-    if seed is not None and not isinstance(seed, int):
+    if seed is not None and not isinstance(seed, numbers.Integral):
         raise InvalidInput(f"got random_state of type {type(seed).__name__}; wanted an integer or None, to be saved")
     content = {
         "format": FORMAT,
         "parameters": {name: getattr(selector, name) for name in PLAIN},
-        "random_state": seed,
+        "random_state": None if seed is None else int(seed),
         "device": str(selector.device),
         "search": None if selector.search is None else search_config(selector.search).model_dump(),
         "candidates": [_describe(name, strategy) for name, strategy in resolve_candidates(selector.candidates)],
@@ -40,7 +41,10 @@ def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
     except TypeError as error:
         raise InvalidInput(f"a parameter cannot be written as JSON ({error}); use plain numbers and strings") from error
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidInput(f"{folder} is, or lies under, a file; wanted the name of a folder") from error
     _write(folder / "selector.json", text.encode())
     net = getattr(selector, "search_net_", None)
     if net is not None:
@@ -67,10 +71,12 @@ def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
             **content["parameters"],
         )
         selector.load_state_dict(content["state"])
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        if content["weights"] is not None:
+            selector.weights_ = content["weights"]
+    except AutoALError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} is not a saved selector ({error!r}); write it again with AutoAL.save") from error
-    if content["weights"] is not None:
-        selector.weights_ = content["weights"]
     return selector
 
 
