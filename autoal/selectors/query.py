@@ -35,6 +35,8 @@ class Query:
     def __post_init__(self) -> None:
         for array in (self.indices, self.ids, self.utilities, *self.votes.values()):
             array.setflags(write=False)
+        for name in ("weights", "votes", "diagnostics"):
+            object.__setattr__(self, name, _Frozen(getattr(self, name)))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -103,6 +105,19 @@ class Query:
         return _deliver(json.dumps(tasks, indent=2) + "\n", path)
 
 
+class _Frozen(dict[Any, Any]):
+    """A dict, so that json and pickle take it, that refuses to be changed."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("a Query cannot be changed; make a dict of this first: dict(query.weights)")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> Any:
+        return type(self), (dict(self),)
+
+
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): value.item() if isinstance(value, np.generic) else value for key, value in row.items()}
 
@@ -113,6 +128,6 @@ def _deliver(text: str, path: str | os.PathLike[str] | None) -> str | None:
         return text
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
-    partial.write_text(text)
+    partial.write_bytes(text.encode())
     os.replace(partial, target)
     return None
