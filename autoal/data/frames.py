@@ -49,6 +49,24 @@ class FrameRows(ArrayRows):
         """The asked rows with their own columns, for a scikit-learn ColumnTransformer that selects by name."""
         return self._frame.iloc[row_selector(indices)]
 
+    def encoded_alike(self, frame: pd.DataFrame, what: str) -> FrameRows:
+        """Other rows with the columns of this matrix; a text that was not seen here is zero in all of its columns.
+
+        Raises InvalidInput where `frame` has other columns than the frame behind this matrix.
+        """
+        if list(frame.columns) != list(self._frame.columns):
+            raise InvalidInput(
+                f"got {what} with columns {list(frame.columns)[:5]}; wanted those of X: {list(self._frame.columns)[:5]}"
+            )
+        other = FrameRows(frame, what)
+        place = {name: position for position, name in enumerate(other.feature_names)}
+        array = np.zeros((len(other), len(self.feature_names)))
+        for position, name in enumerate(self.feature_names):
+            if name in place:
+                array[:, position] = other.array[:, place[name]]
+        other.array, other.feature_names = array, list(self.feature_names)
+        return other
+
 
 def _encode(column: pd.Series[Any], name: str) -> tuple[NDArray[Any], list[str]]:
     """The columns of the matrix that stand for one column of the frame, (n, k), and their names."""

@@ -33,7 +33,8 @@ class SklearnModel:
     `random_state` in it is set from the seed. A class without labels yet gets probability 1e-12.
 
     Embeddings: the hidden layer of an MLPClassifier, else what the last step of a pipeline sees, standardised over
-    all rows, else the standardised inputs; sparse ones are reduced to 64 columns. Ensembles whose members have
+    all rows of what `fit` was given (so that other rows land in the same space), else the standardised inputs; sparse
+    ones are reduced to 64 columns. Ensembles whose members have
     `predict_proba` (forests, bagging, voting) give MC samples: their first `mc_samples` members.
 
     Raises InvalidInput for an estimator without `predict_proba`.
@@ -53,6 +54,7 @@ class SklearnModel:
         """The clone the latest `fit` trained; None before."""
         self.num_classes = 0
         self._featurizer: Featurizer | None = None
+        self._fitted_on: Rows | None = None
 
     @property
     def provides(self) -> frozenset[str]:
@@ -80,7 +82,7 @@ class SklearnModel:
                     f"{type(fitted).__name__}.fit fails on {len(indices)} rows of {len(labels.unique())} classes: "
                     f"{error}"
                 ) from error
-        self.fitted, self.num_classes = fitted, num_classes
+        self.fitted, self.num_classes, self._fitted_on = fitted, num_classes, rows
         self._featurizer = Featurizer(fitted)
 
     def outputs(
@@ -93,14 +95,15 @@ class SklearnModel:
                 f"{type(self.estimator).__name__} cannot give {', '.join(missing)}, "
                 f"only {', '.join(sorted(self.provides))}"
             )
-        if self.fitted is None or self._featurizer is None:
+        if self.fitted is None or self._featurizer is None or self._fitted_on is None:
             raise NotFitted("the model has not been trained; call fit first")
         parts: dict[str, list[Tensor]] = {name: [] for name in needs}
         width = int(np.prod(rows.row_shape)) + self.num_classes * self.mc_samples
         # Some estimators draw when they predict; all of them then depend on the seed alone.
         with rng.isolated(rng.derive_seed(seed, "outputs")):
             if "embeddings" in needs:
-                self._featurizer.look_at(rows, lambda part: self._inputs(rows, part))
+                fitted_on = self._fitted_on
+                self._featurizer.look_at(fitted_on, lambda part: self._inputs(fitted_on, part))
             for part in chunks(len(indices), 32.0 * width):
                 x = self._inputs(rows, indices[part])
                 if "log_probs" in needs:

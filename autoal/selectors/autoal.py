@@ -18,12 +18,13 @@ from sklearn.base import BaseEstimator, clone
 from torch import Tensor, nn
 
 from autoal.compute import peak_bytes, resolve_device
-from autoal.data import Pool, as_rows, check_finite
+from autoal.data import Pool, Rows, as_rows, check_finite
+from autoal.data.frames import FrameRows
 from autoal.data.labels import label_array
 from autoal.errors import InvalidInput, MissingOutput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter
 from autoal.outputs import PoolView, Validation, check_outputs
-from autoal.rng import derive_seed, fresh_seed, generator
+from autoal.rng import derive_seed, fresh_seed, generator, isolated
 from autoal.search.candidates import Asked, ask_candidates
 from autoal.search.config import SearchConfig, search_config
 from autoal.search.episodes import NamedCandidate
@@ -152,6 +153,7 @@ class AutoAL(BaseEstimator):
         costs: Any = None,
         ids: Any = None,
         exclude: Any = None,
+        classes: Any = None,
     ) -> Query:
         """Searches on the labeled points and returns the `batch_size` points to label next.
 
@@ -164,14 +166,15 @@ class AutoAL(BaseEstimator):
         (n, C) take the place of the model's; with both and `model=None` nothing is trained. In the three-array form
         they have one row for each row of X_labeled and then of X_pool. `costs` (n,) are prices of labels. `ids` (n,)
         name the rows: rows permuted together with their ids give the same answer. `X_val`, `y_val` are further
-        labeled points that train the model's judge but never the model.
+        labeled points that train the model's judge but never the model. `classes` names all labels, in case not every
+        class has been seen yet.
 
         Raises InvalidInput (a ValueError) on bad input, PoolExhausted where batch_size is larger than the pool.
         """
         batch_size = _integer(batch_size, "batch_size")
         self.fit(
             X, y, X_pool, batch_size=batch_size, labeled=labeled, pool=pool, embeddings=embeddings, probs=probs,
-            X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude,
+            X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude, classes=classes,
         )  # fmt: skip
         return self.query(batch_size=batch_size)
 
@@ -191,6 +194,7 @@ class AutoAL(BaseEstimator):
         costs: Any = None,
         ids: Any = None,
         exclude: Any = None,
+        classes: Any = None,
     ) -> Self:
         """Trains the model and SearchNet; `query` then composes a batch. Arguments as in `fit_query`.
 
@@ -198,10 +202,10 @@ class AutoAL(BaseEstimator):
         """
         self._check_parameters()
         # Precomputed probabilities name the label space; otherwise it is what has been labeled so far.
-        columns = np.shape(probs)[1] if probs is not None and np.ndim(probs) == 2 else None
+        columns = _columns(probs) if classes is None else None
         built = Pool.build(
             X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, costs=costs,
-            num_classes=columns, from_probs=columns is not None,
+            num_classes=columns, classes=classes, from_probs=columns is not None,
         )  # fmt: skip
         if batch_size is None:
             batch_size = min(len(built), max(1, len(built.labeled) // 10))
@@ -209,10 +213,11 @@ class AutoAL(BaseEstimator):
         if y_val is not None and X_val is None:
             raise InvalidInput("got y_val, but no X_val; wanted both or neither")
         with self._shown():
-            state, seconds = self._state(built, embeddings, probs, X_val, y_val)
-            fitted = self._search(state, batch_size, seconds)
+            state, adapter, seconds = self._state(built, embeddings, probs, X_val, y_val)
+            with isolated(derive_seed(state.seed, "search")):  # whatever draws in there, draws from the seed
+                fitted = self._search(state, batch_size, seconds)
         # Together and last: a call that fails leaves the earlier pool with the earlier search.
-        self.pool_, self.fitted_ = built, fitted
+        self.pool_, self.model_, self.classes_, self.fitted_ = built, adapter, built.classes, fitted
         return self
 
     def query(self, *, batch_size: int) -> Query:
@@ -224,14 +229,15 @@ class AutoAL(BaseEstimator):
         began = perf_counter()
         with self._shown():
             self._report("compose the batch", 0, 1)
-            selection = self._compose(fitted, batch_size)
+            with isolated(derive_seed(fitted.state.seed, "compose")):
+                selection = self._compose(fitted, batch_size)
         seconds = {**fitted.seconds, "compose": perf_counter() - began}
         positions = selection.positions.cpu()
         query = Query(
             indices=self.pool_.user_indices(positions),
             ids=self.pool_.user_ids(positions),
             utilities=self.pool_.scatter(selection.utilities.cpu()),
-            weights=selection.weights,
+            weights=dict(selection.weights),
             votes={name: vote.cpu().numpy() for name, vote in selection.votes.items()},
             diagnostics={**selection.diagnostics, "seconds": seconds, "peak_bytes": peak_bytes()},
         )
@@ -242,7 +248,7 @@ class AutoAL(BaseEstimator):
 
     def leaderboard(self) -> pd.DataFrame:
         """One row a candidate: weight in the last batch, picks it wanted, seconds, and why it was dropped."""
-        if not hasattr(self, "last_selection_"):
+        if not hasattr(self, "last_selection_") or not hasattr(self, "fitted_"):
             raise NotFitted("leaderboard was called before a query; call fit_query(X, y, batch_size=...) first")
         selection, asked = self.last_selection_, self.fitted_.asked
         rows = [
@@ -326,7 +332,8 @@ class AutoAL(BaseEstimator):
         """A batch for one round of a comparison run; remembers earlier rounds until `reset`."""
         self._check_parameters()
         check_batch_size(batch_size, len(state.view))
-        return self._compose(self._search(state, batch_size, {}), batch_size)
+        with isolated(derive_seed(state.seed, "search")):
+            return self._compose(self._search(state, batch_size, {}), batch_size)
 
     def reset(self) -> None:
         """Forgets every earlier round."""
@@ -384,7 +391,7 @@ class AutoAL(BaseEstimator):
 
     def _state(
         self, pool: Pool, embeddings: Any, probs: Any, X_val: Any, y_val: Any
-    ) -> tuple[RoundState, dict[str, float]]:
+    ) -> tuple[RoundState, ModelAdapter, dict[str, float]]:
         """Trains the model and computes its outputs, each field once and only if some candidate needs it."""
         device = resolve_device(self.device)
         seed = self._seed()
@@ -395,7 +402,15 @@ class AutoAL(BaseEstimator):
         if given and self.model is None:
             adapter = PrecomputedModel(**given)
         else:
-            adapter = as_adapter(self.model, pool.rows.row_shape, pool.num_classes, device=device, **given)
+            adapter = as_adapter(
+                self.model, pool.rows.row_shape, pool.num_classes,
+                device=device, progress=self._report if self.progress else None, **given,
+            )  # fmt: skip
+        if X_val is not None and (given or isinstance(adapter, PrecomputedModel)):
+            raise InvalidInput(
+                "got X_val with precomputed outputs, which have no rows for it; wanted a model alone, to say what it "
+                "thinks of X_val"
+            )
         adapter.fit(pool.rows, pool.labeled, pool.labels, pool.num_classes, seed=derive_seed(seed, "model"))
         seconds = {"train": perf_counter() - began}
         began = perf_counter()
@@ -408,16 +423,10 @@ class AutoAL(BaseEstimator):
             )
             check_outputs(outputs, len(rows), pool.num_classes, what)
             sides.append(outputs)
-        self.model_ = adapter
-        self.classes_ = pool.classes
         costs = None if pool.costs is None else pool.costs.to(device)
         view = PoolView(sides[0], sides[1], pool.labels.to(device), pool.num_classes, costs)
         validation = None
         if X_val is not None:
-            if isinstance(adapter, PrecomputedModel):
-                raise InvalidInput(
-                    "got X_val with precomputed outputs only; wanted a model too, to say what it thinks of it"
-                )
             validation = _validation(adapter, X_val, y_val, pool, needs, derive_seed(seed, "outputs"), device)
         seconds["outputs"] = perf_counter() - began
         state = RoundState(
@@ -431,7 +440,7 @@ class AutoAL(BaseEstimator):
             labeled_indices=pool.labeled,
             validation=validation,
         )
-        return state, seconds
+        return state, adapter, seconds
 
     def _search(self, state: RoundState, batch_size: int, seconds: dict[str, float]) -> _Fitted:
         """Everything before the batch is composed."""
@@ -591,7 +600,10 @@ def _validation(
     adapter: ModelAdapter, X_val: Any, y_val: Any, pool: Pool, needs: frozenset[str], seed: int, device: torch.device
 ) -> Validation:
     """Outputs and labels of the user's validation points; raises InvalidInput where they do not fit the others."""
-    rows = as_rows(X_val, what="X_val")
+    if isinstance(pool.rows, FrameRows) and isinstance(X_val, pd.DataFrame):
+        rows: Rows = pool.rows.encoded_alike(X_val, "X_val")
+    else:
+        rows = as_rows(X_val, what="X_val")
     given = None if y_val is None else label_array(y_val, "y_val")
     if given is None or len(given) != len(rows):
         got = "no y_val" if given is None else f"y_val of length {len(given)}"
@@ -608,6 +620,15 @@ def _validation(
     outputs = adapter.outputs(rows, indices, needs & adapter.provides, seed=seed, device=device)
     check_outputs(outputs, len(rows), pool.num_classes, "validation points")
     return Validation(outputs, labels)
+
+
+def _columns(probs: Any) -> int | None:
+    """How many classes precomputed probabilities have; None where their shape is wrong, as their check will say."""
+    try:
+        shape = np.shape(probs)
+    except ValueError:
+        return None
+    return shape[1] if len(shape) == 2 else None
 
 
 def _integer(value: Any, what: str) -> int:
