@@ -291,28 +291,44 @@ class AutoAL(BaseEstimator):
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Sets constructor arguments, and arguments of candidates by `name__argument`."""
-        own = {key: params[key] for key in params if key in super().get_params(deep=False)}
-        super().set_params(**own)
-        nested = {key: value for key, value in params.items() if key not in own}
+        """Sets constructor arguments, arguments of candidates by `name__argument`, of the model by `model__argument`.
+
+        Raises UnknownName for one that does not exist; then nothing is set.
+        """
+        known = super().get_params(deep=False)
+        own = {key: value for key, value in params.items() if key in known}
+        nested = {key: value for key, value in params.items() if key not in known}
         if not nested:
+            super().set_params(**own)
             return self
-        pairs = dict(resolve_candidates(self.candidates))
-        pairs = {name: clone(strategy) for name, strategy in pairs.items()}
-        for key, value in nested.items():
+        before = resolve_candidates(own.get("candidates", self.candidates))
+        pairs = {name: clone(strategy) for name, strategy in before}
+        model = own.get("model", self.model)
+        model_params = model.get_params() if hasattr(model, "get_params") and not isinstance(model, type) else {}
+        for_model: dict[str, Any] = {}
+        touched = False
+        # Whole candidates first, so that an argument in the same call is that of the new one.
+        for key, value in sorted(nested.items(), key=lambda pair: "__" in pair[0]):
             owner, _, argument = key.partition("__")
-            if owner == "model" and argument and hasattr(self.model, "set_params"):
-                self.model.set_params(**{argument: value})
+            if owner == "model" and argument and model_params:
+                if argument not in model_params:
+                    raise UnknownName("parameter of model", argument, model_params)
+                for_model[argument] = value
             elif owner in pairs and argument:
                 if argument not in pairs[owner].get_params():
                     raise UnknownName(f"parameter of {owner}", argument, pairs[owner].get_params())
                 pairs[owner].set_params(**{argument: value})
+                touched = True
             elif owner in pairs:
-                pairs[owner] = value
+                pairs[owner] = clone(value) if isinstance(value, BaseEstimator) else value
+                touched = True
             else:
                 raise UnknownName("parameter", key, self.get_params(deep=True))
-        if any(key.partition("__")[0] in pairs for key in nested):
-            self.candidates = list(pairs.items())
+        if touched:
+            own["candidates"] = resolve_candidates(list(pairs.items()))
+        super().set_params(**own)
+        if for_model:
+            model.set_params(**for_model)
         return self
 
     # --- what the runner calls --------------------------------------------------------------------------------

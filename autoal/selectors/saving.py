@@ -47,7 +47,9 @@ def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
         raise InvalidInput(f"{folder} is, or lies under, a file; wanted the name of a folder") from error
     _write(folder / "selector.json", text.encode())
     net = getattr(selector, "search_net_", None)
-    if net is not None:
+    if net is None:
+        (folder / "search_net.safetensors").unlink(missing_ok=True)  # of an older save
+    else:
         tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
         _write(folder / "search_net.safetensors", to_safetensors(tensors))
 
