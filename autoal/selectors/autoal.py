@@ -172,11 +172,12 @@ class AutoAL(BaseEstimator):
         Raises InvalidInput (a ValueError) on bad input, PoolExhausted where batch_size is larger than the pool.
         """
         batch_size = _integer(batch_size, "batch_size")
-        self.fit(
-            X, y, X_pool, batch_size=batch_size, labeled=labeled, pool=pool, embeddings=embeddings, probs=probs,
-            X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude, classes=classes,
-        )  # fmt: skip
-        return self.query(batch_size=batch_size)
+        with self._shown():
+            self.fit(
+                X, y, X_pool, batch_size=batch_size, labeled=labeled, pool=pool, embeddings=embeddings, probs=probs,
+                X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude, classes=classes,
+            )  # fmt: skip
+            return self.query(batch_size=batch_size)
 
     def fit(
         self,
@@ -569,9 +570,8 @@ class AutoAL(BaseEstimator):
             diagnostics["losses"] = paper.losses
         else:
             positions = uniform_mixture(asked.proposals, batch_size, generator(seed, "mixture")).to(view.device)
-            mean_rank = torch.stack(
-                [proposal.scores.argsort().argsort().double() for proposal in asked.proposals]
-            ).mean(0)
+            # Equal scores share a rank: a sort would order them by chance, and by the number of threads.
+            mean_rank = torch.stack([ordered(*proposal).scores for proposal in asked.proposals]).mean(0)
             utilities = ordered(positions, mean_rank).scores
             weights = torch.full((len(names),), 1.0 / len(names), dtype=torch.float64)
         votes = {
@@ -597,8 +597,8 @@ class AutoAL(BaseEstimator):
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:
-        """Draws the stages on stderr while they last, where `progress=True`."""
-        if self.progress is not True:
+        """Draws the stages on stderr while they last, where `progress=True`; one line for nested calls."""
+        if self.progress is not True or self._display is not None:
             yield
             return
         with stages_on_stderr() as self._display:

@@ -17,19 +17,15 @@ __all__ = ["stages_on_stderr"]
 
 @contextlib.contextmanager
 def stages_on_stderr() -> Iterator[Progress]:
-    """A line on stderr that is gone afterwards; one plain line for each stage where stderr is not a terminal."""
+    """A line on stderr that is gone afterwards; silent where stderr is not a terminal, unless the environment forces
+    one on rich (FORCE_COLOR=1, TTY_COMPATIBLE=1)."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("start", total=None)
-        latest = ""
 
         def show(stage: str, done: int, total: int) -> None:
-            nonlocal latest
             count = f" {done}/{total}" if total > 1 else ""
             bar.update(task, description=escape(f"autoal: {stage}{count}"))
-            if not console.is_terminal and stage != latest:
-                console.print(escape(f"autoal: {stage}"))
-            latest = stage
 
         yield show
