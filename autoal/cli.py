@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -41,7 +42,7 @@ INTERRUPTED = 130
 ConfigPath = Annotated[Path, typer.Argument(help="TOML file; see the folder configs/.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="First seed; as many follow as there are now.", min=0)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")]
-Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/<name> where nothing is given.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/<name of the config> if not given.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that share the work; results do not change.", min=1)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
@@ -75,11 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-@app.command()
+@app.command(short_help="AutoAL against random on digits, with a plot.")
 def quickstart(
     seed: Seed = None,
     device: Device = None,
-    out: Out = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("autoal-quickstart"),
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -100,12 +101,11 @@ def quickstart(
             "rounds": 10,
         }
     )
-    folder = out or Path("autoal-quickstart")
     # Two processes and not one per core: six cells, and the start of a process takes seconds.
-    _compare(_adjusted(config, seed, device), folder, workers or min(2, os.cpu_count() or 1), quiet)
+    _compare(_adjusted(config, seed, device), out, workers or min(2, os.cpu_count() or 1), quiet)
 
 
-@app.command()
+@app.command(short_help="Run selectors on data sets and seeds, and say who won.")
 def compare(
     config: ConfigPath,
     seed: Seed = None,
@@ -126,7 +126,7 @@ def compare(
     _compare(_adjusted(read, seed, device), out or Path("runs") / read.name, workers, quiet)
 
 
-@app.command()
+@app.command(short_help="Tables and plot of a run, made again.")
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]) -> None:
     """Make the tables and the plot of a run again, from its journal alone.
 
@@ -135,7 +135,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run.", show_def
     _report(run)
 
 
-@app.command()
+@app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")
 def study(
     config: ConfigPath,
     seed: Annotated[int | None, typer.Option(help="First seed of the cells, and seed of the sampler.", min=0)] = None,
@@ -147,8 +147,8 @@ def study(
 ) -> None:
     """Tune AutoAL's outer hyper-parameters with Optuna, by its gain over the uniform mixture.
 
-    Test labels are never read. A study that was stopped is continued by the same command. The best trial is written
-    to best.toml, which compare takes.
+    Test labels are never read: gains are measured on rows carved from the training part. A study that was stopped
+    is continued by the same command. The best trial is written to best.toml, which compare takes, on test labels.
 
     Example: autoal study configs/study.toml --trials 50
     """
@@ -166,15 +166,19 @@ def study(
     with _progress("seeds", quiet) as advance:
         found = run_study(adjusted, make_selector, folder, workers=workers, progress=advance)
     console = _tables_console()
-    ranked = found.trials.sort_values("gain", ascending=False, kind="stable").head(10)
-    # Names of many parameters would fill the screen: the table of all is in trials.csv.
-    console.print(rich_table(ranked.iloc[:, : 4 + 6], title=f"best trials of {len(found.trials)}"))
-    console.print(f"best: {found.gain:+.2f} points of AUBC with {found.best}", soft_wrap=True)
-    console.print(f"all trials: {folder / 'trials.csv'}; plot: {folder / 'history.png'}", soft_wrap=True)
-    console.print(f"next: autoal compare {found.config}", soft_wrap=True)
+    # Those that failed, or were cut off by a kill and run again, have no gain; trials.csv has all.
+    valued = found.trials.dropna(subset="gain")
+    ranked = valued.sort_values("gain", ascending=False, kind="stable").head(10)
+    ranked = ranked.rename(columns=lambda name: str(name).removeprefix("search."))
+    console.print(rich_table(ranked, title=f"best trials of {len(valued)}", width=console.width))
+    best = f"best: {found.gain:+.2f} points of AUBC over {found.base} with {found.best}"
+    console.print(escape(best), soft_wrap=True)
+    console.print("measured on rows carved from the training part; test labels were not read", soft_wrap=True)
+    console.print(escape(f"all trials: {folder / 'trials.csv'}; plot: {folder / 'history.png'}"), soft_wrap=True)
+    console.print(escape(f"next, on test labels: autoal compare {found.config}"), soft_wrap=True)
 
 
-@app.command()
+@app.command(short_help="The candidate strategies, as a table.")
 def strategies(
     show_all: Annotated[bool, typer.Option("--all", help="Also the selectors that compare can run.")] = False,
 ) -> None:
@@ -184,15 +188,23 @@ def strategies(
     """
     from autoal.strategies import CANDIDATES
 
-    table = Table(title=f"{len(CANDIDATES)} candidate strategies", title_justify="left")
-    for column in ("name", "family", "needs", "cost", "source"):
-        table.add_column(column, no_wrap=column == "name", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, title=f"{len(CANDIDATES)} candidate strategies", title_justify="left")
+    for column in ("name", "needs", "cost", "source"):
+        table.add_column(column, no_wrap=column == "name")
+    family = None
     for name, strategy in sorted(CANDIDATES.items(), key=lambda pair: (pair[1].family, pair[0])):
+        if strategy.family != family:
+            family = strategy.family
+            table.add_section()
+            table.add_row(f"[bold]{escape(family)}[/]")
         needs = strategy().needs  # of an instance: in some it depends on their options
-        shown = (name, strategy.family, ", ".join(sorted(needs)) or "nothing", strategy.cost, strategy.source)
+        shown = (name, ", ".join(sorted(needs)) or "nothing", strategy.cost, strategy.source)
         table.add_row(*map(escape, shown))
     console = _tables_console()
     console.print(table)
+    console.print(
+        "needs: what it reads of the model. cost: N pool, L labeled, b batch, C classes, D embedding, K samples."
+    )
     if show_all:
         from autoal.experiment.plugins import selector_table
 
@@ -200,7 +212,7 @@ def strategies(
         console.print(f"selectors besides the candidates alone: {', '.join(others)}", soft_wrap=True)
 
 
-@app.command()
+@app.command(short_help="Device, versions, and the memory a pool takes.")
 def doctor(
     pool: Annotated[int, typer.Option(help="N, points in the pool.", min=1)] = 50_000,
     dim: Annotated[int, typer.Option(help="D, width of the embedding.", min=1)] = 512,
@@ -220,7 +232,7 @@ def doctor(
     from autoal.experiment.runner import versions
     from autoal.rng import generator
 
-    console = Console()
+    console = Console(highlight=False)
     chosen = resolve_device(device or "auto")
     x = torch.randn(256, 256, generator=generator(seed, "doctor"))
     error = float(((x.to(chosen) @ x.to(chosen)).cpu().double() - x.double() @ x.double()).abs().max())
@@ -306,13 +318,13 @@ def _report(folder: Path) -> None:
     focus, reference = str(manifest["focus"]), str(manifest["reference"])
     by_dataset = dataset_table(journal, reference)
     console = _tables_console()
-    title = f"AUBC in points; difference to {reference}, paired by seed, with its 95 % interval"
-    console.print(rich_table(by_dataset, title))
+    title = f"AUBC in points; gain over {reference}, paired by seed, with its 95 % interval"
+    console.print(rich_table(by_dataset, title, console.width))
     texts = [f"# {manifest['config']['name']}\n", title + ".\n", to_markdown(by_dataset)]
     common = journal.groupby(["dataset", "seed"])["selector"].nunique() == journal["selector"].nunique()
     if by_dataset["dataset"].nunique() > 1 and bool(common.any()):
         overall = overall_table(journal, reference)
-        console.print(rich_table(overall, "over all data sets"))
+        console.print(rich_table(overall, "over all data sets", console.width))
         texts += ["Over all data sets.\n", to_markdown(overall)]
     sentence = verdict(journal, focus, reference)
     write_atomic(folder / "report.md", "\n".join([*texts[:1], f"**{sentence}**\n", *texts[1:]]))
@@ -325,8 +337,8 @@ def _report(folder: Path) -> None:
 
 def _tables_console() -> Console:
     """Wide enough for the tables where the output is a file and nobody's window sets the width."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=140, highlight=False)
 
 
 @contextlib.contextmanager
@@ -345,8 +357,10 @@ def _progress(unit: str, quiet: bool) -> Iterator[Callable[[int, int, str], None
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=console.is_terminal, disable=not console.is_terminal) as bar:
-        task = bar.add_task("running")
+    # Rounds differ in length, and cells more so: the estimate looks back over ten minutes, not half of one.
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=shown, disable=not shown, speed_estimate_period=600) as bar:
+        task = bar.add_task("starting", total=None)
 
         def advance(done: int, total: int, what: str) -> None:
             bar.update(task, completed=done, total=total)

@@ -49,6 +49,8 @@ class StudyResult:
     best: dict[str, Any]
     """Options of the target in the best trial."""
     gain: float
+    """Of the best trial over `base`, in points of AUBC."""
+    base: str
     config: Path
     """`best.toml`, which `autoal compare` takes."""
 
@@ -341,7 +343,7 @@ def _results(
     options: dict[str, Any] = best.user_attrs["options"]
     path = folder / "best.toml"
     write_atomic(path, _best_toml(config, study_config, target, options, best))
-    return StudyResult(folder, table, options, float(best.value or 0.0), path)
+    return StudyResult(folder, table, options, float(best.value or 0.0), study_config.base, path)
 
 
 def _best_toml(

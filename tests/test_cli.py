@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,8 @@ def test_a_mistake_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureF
     "arguments",
     [
         ["compare", "no-such-file.toml"],
+        ["compare", "."],
+        ["quickstart", "--out", os.devnull + "/run"],
         ["report", "no-such-folder"],
         ["doctor", "--device", "cuda:99"],
         ["quickstart", "--device", "abacus"],

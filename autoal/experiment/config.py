@@ -284,7 +284,8 @@ def read_config(path: str | Path) -> ExperimentConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise DataMissing(f"got config {str(path)!r}, but there is no such file; wanted a TOML file") from error
+        what = "that is a folder" if path.is_dir() else "there is no such file"
+        raise DataMissing(f"got config {str(path)!r}, but {what}; wanted a TOML file") from error
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -93,9 +93,16 @@ def read_jsonl(path: Path) -> tuple[list[Record], int]:
 
 @contextlib.contextmanager
 def locked(path: Path, wait_s: float, message: str) -> Iterator[None]:
-    """Holds an exclusive lock on `path`, which ends with the process. Raises RunError where another has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
+    """Holds an exclusive lock on `path`, which ends with the process. Raises RunError where another has it, or where
+    nothing can be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = open(path, "a+")
+    except OSError as error:
+        raise RunError(
+            f"nothing can be written into {path.parent} ({error.strerror}); choose another folder with --out"
+        ) from error
+    with opened as file:
         deadline = time.monotonic() + wait_s
         while fcntl is not None:
             try:

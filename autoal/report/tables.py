@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich import box
 from rich.table import Table
 from scipy import stats
 
@@ -234,8 +235,9 @@ def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
 
 
 _FORMATS = {"difference": "{:+.2f}", "low": "{:+.2f}", "high": "{:+.2f}", "saving": "{:.0%}"}
-_TITLES = {"aubc": "AUBC", "low": "95 % interval", "saving": "labels saved"}
+_TITLES = {"aubc": "AUBC", "difference": "gain", "low": "95 % interval", "saving": "labels saved"}
 _TEXT = ("dataset", "selector", "outcome", "state")
+_SHRINK = ("dataset", "selector")
 
 
 def _shown(column: str, value: Any) -> str:
@@ -258,14 +260,29 @@ def _cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]
     return heads, rows
 
 
-def rich_table(frame: pd.DataFrame, title: str = "") -> Table:
-    """A table for the terminal; numbers to the right."""
-    table = Table(title=title or None, title_justify="left")
+def rich_table(frame: pd.DataFrame, title: str = "", width: int = 120) -> Table:
+    """A table for a terminal of `width` columns; numbers to the right, and never cut.
+
+    Heads wrap first, then names; where even that is too wide, columns from the right are left out.
+    """
     heads, rows = _cells(frame)
-    for head, text in heads:
-        table.add_column(head, justify="left" if text else "right", no_wrap=True)
+    needed = [
+        max([len(word) for word in head.split()] + [6 if head in _SHRINK else len(row[i]) for row in rows])
+        for i, (head, _) in enumerate(heads)
+    ]
+    gap = 2 if sum(needed) + 2 * len(needed) <= width else 1
+    shown = len(heads)
+    while shown > 1 and sum(needed[:shown]) + gap * (shown - 1) > width:
+        shown -= 1
+    table = Table(
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
+        padding=(0, gap - 1, 0, 0),
+    )  # fmt: skip
+    for i, (head, text) in enumerate(heads[:shown]):
+        fixed = needed[i] >= max([len(head)] + [len(row[i]) for row in rows])
+        table.add_column(head, justify="left" if text else "right", overflow="fold", min_width=needed[i], no_wrap=fixed)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*row[:shown])
     return table
 
 

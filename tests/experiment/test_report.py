@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from autoal.errors import RunError
 from autoal.report.curves import learning_curves, study_history
@@ -134,3 +136,15 @@ def test_plots_are_png_files(tmp_path: Path) -> None:
     for plot in plots:
         assert plot.read_bytes().startswith(b"\x89PNG")
     assert {p.name for p in tmp_path.iterdir()} == {"new", "h.png"}
+
+
+def test_a_narrow_terminal_cuts_no_number() -> None:
+    frame = dataset_table(made({"a_selector_of_some_length": 0.05, "random": 0.0}), "random")
+    for width in (80, 100, 140):
+        out = io.StringIO()
+        Console(file=out, width=width).print(rich_table(frame, width=width))
+        text = out.getvalue()
+        assert "…" not in text
+        for column in ("aubc", "final", "difference"):
+            assert f"{frame[column][0]:.2f}" in text
+        assert f"{frame['saving'][0]:.0%}" in text

@@ -137,10 +137,11 @@ def test_the_last_batch_is_smaller_where_the_pool_runs_out(tmp_path: Path) -> No
     assert ends[0] == ends[1], "an exhausted pool leaves the same labels, whatever bought them"
 
 
-def test_a_run_is_equal_in_two_folders_and_with_two_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_is_equal_in_two_folders_and_with_two_processes(tmp_path: Path, workers: int) -> None:
     config = tiny(selectors=["remembering", "failing", "random"])
     one = run(config, make_selector, tmp_path / "one")
-    two = run(config, make_selector, tmp_path / "two", workers=2)
+    two = run(config, make_selector, tmp_path / "two", workers=workers)
     assert (tmp_path / "one/journal.jsonl").read_bytes() == (tmp_path / "two/journal.jsonl").read_bytes()
     for mine, other in zip(one.failures, two.failures, strict=True):
         assert "bench_selectors.py" in mine.pop("traceback") and "bench_selectors.py" in other.pop("traceback")
@@ -159,7 +160,7 @@ def test_seconds_and_bytes_are_kept_out_of_the_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_and_continued_leaves_the_same_journal(tmp_path: Path, workers: int) -> None:
-    config = tiny(selectors=[{"name": "remembering", "sleep_s": 0.15}, "random"], rounds=5)
+    config = tiny(selectors=[{"name": "remembering", "sleep_s": 0.1}, "random"], rounds=4)
     (tmp_path / "config.json").write_text(config.model_dump_json())
     code = (
         "import json, sys\n"

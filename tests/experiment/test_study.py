@@ -28,7 +28,7 @@ STUDY: dict[str, Any] = {
 
 def config(**changes: Any) -> ExperimentConfig:
     return tiny(
-        selectors=[{"name": "exponent", "power": 1.0}, "first"], rounds=4, study={**STUDY, **changes}, seeds=[0, 1, 2]
+        selectors=[{"name": "exponent", "power": 1.0}, "first"], rounds=3, study={**STUDY, **changes}, seeds=[0, 1, 2]
     )
 
 
