@@ -36,7 +36,7 @@ from autoal.search.space import Space, geometry, log_reference_distance, nearest
 from autoal.strategies import Proposal
 from autoal.strategies._coverage import greedy_coverage
 
-__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn"]
+__all__ = ["Composed", "Learned", "Memory", "compose_batch", "fresh_net", "learn"]
 
 NUM_FEATURES = 4
 NUM_CONTEXT = 4

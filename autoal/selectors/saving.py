@@ -8,10 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
 from autoal.errors import AutoALError, DataMissing, InvalidInput
 from autoal.search.config import search_config
+from autoal.search.round import fresh_net
 from autoal.strategies import CANDIDATES, resolve_candidates
 
 __all__ = ["load_selector", "save_selector"]
@@ -75,9 +78,15 @@ def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
         selector.load_state_dict(content["state"])
         if content["weights"] is not None:
             selector.weights_ = content["weights"]
+        tensors = Path(folder) / "search_net.safetensors"
+        # The paper's nets take their shape from the data: they are trained anew in the next round, as in every round.
+        if selector.mode == "bilevel" and tensors.is_file():
+            weights = from_safetensors(tensors.read_bytes())
+            selector.search_net_ = fresh_net(len(weights["logits"]), search_config(selector.search))
+            selector.search_net_.load_state_dict(weights)
     except AutoALError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise InvalidInput(f"{path} is not a saved selector ({error!r}); write it again with AutoAL.save") from error
     return selector
 

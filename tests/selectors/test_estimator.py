@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -301,6 +302,9 @@ def test_a_saved_selector_goes_on_as_it_would_have(mode: str, tmp_path: Path) ->
     loaded = AutoAL.load(tmp_path / "saved", model=LogisticRegression())
     assert loaded.weights_ == selector.weights_ and loaded.history_ == selector.history_
     assert loaded.get_params()["mine__first"] == "uniform" and loaded.mode == mode
+    if mode == "bilevel":
+        for name, value in selector.search_net_.state_dict().items():
+            assert torch.equal(loaded.search_net_.state_dict()[name], value)
     assert loaded.fit_query(X, y, batch_size=5) == selector.fit_query(X, y, batch_size=5)
 
 
@@ -315,6 +319,15 @@ def test_saving_before_the_first_round_and_over_an_older_save(tmp_path: Path) ->
     selector.set_params(mode="uniform").fit_query(X, Y, batch_size=3)
     selector.save(tmp_path)
     assert not (tmp_path / "search_net.safetensors").is_file(), "a net of an older save was left behind"
+
+
+def test_a_damaged_net_is_refused_in_our_words(tmp_path: Path) -> None:
+    selector = auto()
+    rounds(selector, 1)
+    selector.save(tmp_path)
+    (tmp_path / "search_net.safetensors").write_bytes(b"half a file")
+    with pytest.raises(InvalidInput, match="not a saved selector"):
+        AutoAL.load(tmp_path)
 
 
 def test_a_parameter_that_json_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
