@@ -318,8 +318,10 @@ def digits_run(strategy, seed: int) -> tuple[int, float]:
 
 @pytest.mark.slow
 def test_on_digits_it_buys_clearly_fewer_outsiders_than_entropy():
-    poal, entropy = (
-        np.array([digits_run(strategy, seed)[0] for seed in range(10)]) for strategy in (Poal(), Entropy())
-    )
+    """With `-s` it prints what each bought of 100, and the final accuracy: means over 10 paired seeds."""
+    runs = {s.name: np.array([digits_run(s, seed) for seed in range(10)]) for s in (Poal(), Entropy(), Random())}
+    for name, run in runs.items():
+        print(f"{name}: {run[:, 0].mean():.1f} outsiders bought, final accuracy {run[:, 1].mean():.3f}")
+    poal, entropy = runs["poal"][:, 0], runs["entropy"][:, 0]
     assert poal.mean() < 0.75 * entropy.mean()
     assert ttest_rel(poal, entropy, alternative="less").pvalue < 0.05
