@@ -189,7 +189,7 @@ def strategies(
     from autoal.strategies import CANDIDATES
 
     table = Table(box=box.SIMPLE_HEAD, title=f"{len(CANDIDATES)} candidate strategies", title_justify="left")
-    for column in ("name", "needs", "cost", "source"):
+    for column in ("name", "tasks", "needs", "cost", "source"):
         table.add_column(column, no_wrap=column == "name")
     family = None
     for name, strategy in sorted(CANDIDATES.items(), key=lambda pair: (pair[1].family, pair[0])):
@@ -198,7 +198,13 @@ def strategies(
             table.add_section()
             table.add_row(f"[bold]{escape(family)}[/]")
         needs = strategy().needs  # of an instance: in some it depends on their options
-        shown = (name, ", ".join(sorted(needs)) or "nothing", strategy.cost, strategy.source)
+        shown = (
+            name,
+            ", ".join(sorted(strategy.tasks)),
+            ", ".join(sorted(needs)) or "nothing",
+            strategy.cost,
+            strategy.source,
+        )
         table.add_row(*map(escape, shown))
     console = _tables_console()
     console.print(table)

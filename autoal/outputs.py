@@ -1,6 +1,6 @@
 """What a trained model says about points, and what a strategy may look at.
 
-Axes: N pool, L labeled, C classes, D embedding, K posterior samples.
+Axes: N pool, L labeled, C classes, D embedding, K posterior samples, M members of an ensemble, P gradient sketch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from autoal.errors import InvalidInput, MissingOutput
 
-__all__ = ["OUTPUT_FIELDS", "ModelOutputs", "PoolView", "Validation", "check_outputs"]
+__all__ = ["OUTPUT_FIELDS", "TASKS", "ModelOutputs", "PoolView", "Validation", "check_outputs"]
+
+TASKS = ("classification", "regression")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,23 @@ class ModelOutputs:
     """(n, D) input of the last linear layer, or standardised inputs where the model has no such layer."""
     mc_log_probs: Tensor | None = None
     """(n, K, C) log probabilities of K posterior samples; sample k is the same function for every point."""
+    means: Tensor | None = None
+    """(n,) predicted targets of a regression, in units of the targets."""
+    mc_means: Tensor | None = None
+    """(n, K) predicted targets of K posterior samples; sample k is the same function for every point."""
+    ensemble_log_probs: Tensor | None = None
+    """(n, M, C) log probabilities of networks trained from different starts (a deep ensemble)."""
+    greedy_log_probs: Tensor | None = None
+    """(n, M, C) log probabilities of a greedy ensemble: each member is trained to differ from those before it."""
+    deviations: Tensor | None = None
+    """(n, K, E) by how much the output (probabilities, or features for a regression) moves under K small
+    perturbations of the weights, relative to its length; perturbation k is the same for every point."""
+    gradients: Tensor | None = None
+    """(n, P) random sketch of the gradient by all weights: of the prediction (regression), of the cross-entropy with
+    the predicted class (classification). Inner products are those of the full gradients, unbiased."""
+    gradient_norms: Tensor | None = None
+    """(n, 2) sums over parameter tensors of the norm of the gradient of the predictive entropy, and of the
+    cross-entropy averaged over the predicted labels."""
 
     def __len__(self) -> int:
         for field in fields(self):
@@ -75,11 +94,17 @@ class PoolView:
     labeled: ModelOutputs
     """Outputs of the L labeled points, from the same model."""
     labels: Tensor
-    """(L,) class of each labeled point, int64 in 0..C-1."""
+    """(L,) class of each labeled point, int64 in 0..C-1; its target, float64, in a regression."""
     num_classes: int
-    """C, from the label space; a class may have no labeled point yet."""
+    """C, from the label space; a class may have no labeled point yet. 0 in a regression."""
     costs: Tensor | None = None
     """(N,) price of each label, or None where all cost the same."""
+    rejected: ModelOutputs | None = None
+    """Outputs of the R points that were asked for and belong to none of the classes; None where there are none."""
+
+    @property
+    def task(self) -> str:
+        return TASKS[self.num_classes == 0]
 
     @property
     def device(self) -> torch.device:

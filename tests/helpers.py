@@ -61,19 +61,46 @@ def random_outputs(
     samples = torch.randn(width, 6, classes, generator=model, dtype=torch.float64)
     mc_log_probs = torch.einsum("nd,dkc->nkc", embeddings, samples).log_softmax(dim=2)
     log_probs = (embeddings @ samples.mean(dim=1)).log_softmax(dim=1)
-    fields = {"embeddings": embeddings, "log_probs": log_probs, "mc_log_probs": mc_log_probs}
+    slopes = torch.randn(3, width, generator=model, dtype=torch.float64)
+    curved = torch.tanh(embeddings @ slopes.T)
+    fields = {
+        "embeddings": embeddings,
+        "log_probs": log_probs,
+        "mc_log_probs": mc_log_probs,
+        "means": embeddings @ samples.mean(dim=(1, 2)),
+        "mc_means": torch.einsum("nd,dk->nk", embeddings, samples.mean(dim=2)),
+        "ensemble_log_probs": mc_log_probs[:, :3] * 0.5,
+        "greedy_log_probs": mc_log_probs[:, 3:].flip(1),
+        "deviations": 1e-3 * (mc_log_probs[:, :3] - log_probs.unsqueeze(1)),
+        "gradients": torch.cat([curved, curved.square(), embeddings * curved[:, :1]], dim=1),
+        "gradient_norms": torch.stack([curved.norm(dim=1), embeddings.norm(dim=1)], dim=1),
+    }
+    fields["ensemble_log_probs"] = fields["ensemble_log_probs"].log_softmax(dim=2)
     missing = OUTPUT_FIELDS - fields.keys()
     assert not missing, f"say in tests/helpers.py how to make up {missing}"
     return ModelOutputs(**fields).map(lambda tensor: tensor.to(dtype))
 
 
+REGRESSION = ("means", "mc_means", "embeddings", "deviations", "gradients")
+
+
 def random_view(
-    n: int = 40, labeled: int = 9, *, seed: int = 0, classes: int = 4, dtype: torch.dtype = torch.float32
+    n: int = 40,
+    labeled: int = 9,
+    *,
+    seed: int = 0,
+    classes: int = 4,
+    dtype: torch.dtype = torch.float32,
+    task: str = "classification",
 ) -> PoolView:
-    """A view with every field. Classes go in turn over the labeled points."""
-    return PoolView(
-        random_outputs(n, seed, classes, dtype=dtype),
-        random_outputs(labeled, seed + 1000, classes, dtype=dtype),
-        torch.arange(labeled) % classes,
-        classes,
-    )
+    """A view with every field of the task. Classes go in turn over the labeled points; targets are noisy means."""
+    pool = random_outputs(n, seed, classes, dtype=dtype)
+    known = random_outputs(labeled, seed + 1000, classes, dtype=dtype)
+    if task == "regression":
+        noise = torch.randn(labeled, generator=generator(seed, "noise"), dtype=torch.float64)
+        targets = known.require("means").double() + 0.1 * noise
+        pool, known = (ModelOutputs(**{f: side.require(f) for f in REGRESSION}) for side in (pool, known))
+        return PoolView(pool, known, targets, 0)
+    kept = OUTPUT_FIELDS - {"means", "mc_means"}
+    pool, known = (ModelOutputs(**{f: side.require(f) for f in kept}) for side in (pool, known))
+    return PoolView(pool, known, torch.arange(labeled) % classes, classes)

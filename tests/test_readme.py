@@ -14,10 +14,11 @@ BEGIN, END = "<!-- candidates: made by tests/test_readme.py --write -->", "<!-- 
 
 def candidates_table() -> str:
     """Markdown, one row a candidate."""
-    lines = ["| name | family | needs | cost | source |", "|---|---|---|---|---|"]
+    lines = ["| name | family | tasks | needs | cost | source |", "|---|---|---|---|---|---|"]
     for name, strategy in CANDIDATES.items():
-        needs = ", ".join(f"`{field}`" for field in sorted(strategy.needs)) or "nothing"
-        lines.append(f"| `{name}` | {strategy.family} | {needs} | {strategy.cost} | {strategy.source} |")
+        needs = ", ".join(f"`{field}`" for field in sorted(strategy().needs)) or "nothing"
+        tasks = ", ".join(sorted(strategy.tasks))
+        lines.append(f"| `{name}` | {strategy.family} | {tasks} | {needs} | {strategy.cost} | {strategy.source} |")
     return "\n".join(lines)
 
 

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from autoal.compute import full_precision_matmul
 from autoal.errors import InvalidInput, PoolExhausted
-from autoal.outputs import ModelOutputs, PoolView, check_outputs
+from autoal.outputs import TASKS, ModelOutputs, PoolView, check_outputs
 
-__all__ = ["Proposal", "Strategy", "check_batch_size", "ordered", "random_ties", "top_scores"]
+__all__ = ["BOTH_TASKS", "Proposal", "Strategy", "check_batch_size", "ordered", "random_ties", "top_scores"]
+
+BOTH_TASKS = frozenset(TASKS)
 
 
 class Proposal(NamedTuple):
@@ -41,19 +43,30 @@ class Strategy(BaseEstimator):
     cost: ClassVar[str]
     """Time in N, L, b, C, D, K, as in `N b D`."""
     needs: frozenset[str]
-    """Fields of ModelOutputs it reads."""
+    """Fields of ModelOutputs it reads in a classification; see `needs_for`."""
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    """What it is defined for: `classification`, `regression`, or both."""
     draws: ClassVar[bool] = False
     """Whether the answer depends on the generator beyond breaking ties."""
+
+    def needs_for(self, task: str) -> frozenset[str]:
+        """Fields of ModelOutputs it reads in `task`: in a regression, means in the place of log probabilities."""
+        return self.needs if task == "classification" else frozenset(_IN_REGRESSION.get(f, f) for f in self.needs)
 
     def propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
         """`batch_size` distinct positions of `view`, best first, and a score for all N.
 
         Raises PoolExhausted where batch_size > N, MissingOutput where the view lacks something in `needs`,
-        InvalidInput where that holds NaN.
+        InvalidInput where that holds NaN, or where the strategy is not defined for the view's task.
         """
         check_batch_size(batch_size, len(view))
+        if view.task not in self.tasks:
+            raise InvalidInput(
+                f"the strategy {self.name!r} is defined for {' and '.join(sorted(self.tasks))}, not for {view.task}; "
+                "`autoal strategies` shows which candidates are"
+            )
         with torch.no_grad(), full_precision_matmul():
-            for field in sorted(self.needs):
+            for field in sorted(self.needs_for(view.task)):
                 _refuse_nan(field, view.pool.require(field), "pool")
                 if view.labeled.present() >= {field}:
                     _refuse_nan(field, view.labeled.require(field), "labeled points")
@@ -61,6 +74,9 @@ class Strategy(BaseEstimator):
 
     @abstractmethod
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal: ...
+
+
+_IN_REGRESSION = {"log_probs": "means", "mc_log_probs": "mc_means"}
 
 
 def _refuse_nan(field: str, rows: Tensor, what: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from autoal.outputs import PoolView
 from autoal.strategies._distances import centred, farthest_first, nearest_centre, squared_norms
 from autoal.strategies._embeddings import pool_and_labeled
-from autoal.strategies.base import Proposal, Strategy, ordered, random_ties
+from autoal.strategies.base import BOTH_TASKS, Proposal, Strategy, ordered, random_ties
 
 __all__ = ["KCenter"]
 
@@ -24,6 +24,7 @@ class KCenter(Strategy):
     source = "Sener and Savarese 2018, arXiv 1708.00489"
     cost = "N (L + b) D"
     needs = frozenset({"embeddings"})
+    tasks = BOTH_TASKS
 
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
         points, labeled = centred(*pool_and_labeled(view))

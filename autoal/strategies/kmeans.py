@@ -7,7 +7,7 @@ from torch import Tensor
 
 from autoal.outputs import PoolView
 from autoal.strategies._distances import centred, farthest_first, kmeans, nearest_centre
-from autoal.strategies.base import Proposal, Strategy, ordered, random_ties
+from autoal.strategies.base import BOTH_TASKS, Proposal, Strategy, ordered, random_ties
 
 __all__ = ["KMeans", "nearest_of_each"]
 
@@ -25,6 +25,7 @@ class KMeans(Strategy):
     source = "MacQueen 1967; seeding of Arthur and Vassilvitskii 2007"
     cost = "N b D times iterations"
     needs = frozenset({"embeddings"})
+    tasks = BOTH_TASKS
     draws = True
 
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:

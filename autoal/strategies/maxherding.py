@@ -7,7 +7,7 @@ import torch
 from autoal.outputs import PoolView
 from autoal.strategies._coverage import greedy_coverage
 from autoal.strategies._embeddings import pool_and_labeled
-from autoal.strategies.base import Proposal, Strategy, ordered
+from autoal.strategies.base import BOTH_TASKS, Proposal, Strategy, ordered
 
 __all__ = ["MaxHerding"]
 
@@ -24,6 +24,7 @@ class MaxHerding(Strategy):
     source = "Bae, Noh and Sutherland 2024, arXiv 2407.12212"
     cost = "N min(N, 10 000) D"
     needs = frozenset({"embeddings"})
+    tasks = BOTH_TASKS
 
     def __init__(self, bandwidth: float = 1.0) -> None:
         self.bandwidth = bandwidth

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from autoal.outputs import PoolView
 from autoal.rng import generator, random_state
-from autoal.strategies.base import Proposal, Strategy
+from autoal.strategies.base import BOTH_TASKS, Proposal, Strategy
 
 __all__ = ["Random"]
 
@@ -20,6 +20,7 @@ class Random(Strategy):
     source = "uniform sampling"
     cost = "N"
     needs = frozenset[str]()
+    tasks = BOTH_TASKS
     draws = True
 
     def __init__(self, seed: int = 0) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from autoal.outputs import PoolView
 from autoal.strategies._distances import centred, kmeans, mean_neighbour_distance, unit_rows
 from autoal.strategies._embeddings import pool_and_labeled
-from autoal.strategies.base import Proposal, Strategy, ordered
+from autoal.strategies.base import BOTH_TASKS, Proposal, Strategy, ordered
 
 __all__ = ["TypiClust"]
 
@@ -31,6 +31,7 @@ class TypiClust(Strategy):
     source = "Hacohen, Dekel and Weinshall 2022, arXiv 2202.02794"
     cost = "N (L + b) D times iterations"
     needs = frozenset({"embeddings"})
+    tasks = BOTH_TASKS
     draws = True
 
     def __init__(

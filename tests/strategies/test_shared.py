@@ -14,23 +14,40 @@ import torch
 
 from autoal import compute
 from autoal.errors import InvalidInput, MissingOutput, PoolExhausted
-from autoal.outputs import OUTPUT_FIELDS, ModelOutputs, PoolView
+from autoal.outputs import OUTPUT_FIELDS, TASKS, ModelOutputs, PoolView
 from autoal.strategies import CANDIDATES, Strategy
 from tests.helpers import random_view, seeded
 
 N, B = 40, 7
+CASES = [(name, task) for name, made in CANDIDATES.items() for task in sorted(made.tasks)]
+"""Each candidate in each of its tasks."""
 UNCERTAINTY = [name for name, strategy in CANDIDATES.items() if strategy.family == "uncertainty"]
-CERTAIN = [name for name, strategy in CANDIDATES.items() if not strategy.draws]
+CERTAIN = [(name, task) for name, task in CASES if not CANDIDATES[name].draws]
+CLASSIFIERS = [(name, task) for name, task in CASES if task == "classification"]
 
 
-@pytest.fixture(params=list(CANDIDATES))
-def strategy(request) -> Strategy:
-    return CANDIDATES[request.param]()
+def label(case) -> str:
+    return case[0] if case[1] == "classification" else f"{case[0]}-regression"
+
+
+@pytest.fixture(params=CASES, ids=label)
+def case(request) -> tuple[str, str]:
+    return request.param
 
 
 @pytest.fixture
-def view() -> PoolView:
-    return random_view(N)
+def strategy(case) -> Strategy:
+    return CANDIDATES[case[0]]()
+
+
+@pytest.fixture
+def view(case) -> PoolView:
+    return random_view(N, task=case[1])
+
+
+def only(cases):
+    """The test runs in these cases alone; `case` brings the strategy and its view."""
+    return pytest.mark.parametrize("case", cases, ids=label, indirect=True)
 
 
 def take(view: PoolView, positions: torch.Tensor) -> PoolView:
@@ -61,7 +78,8 @@ def test_it_says_what_it_is(strategy):
     assert CANDIDATES[strategy.name] is type(strategy)
     assert strategy.family in {"uncertainty", "gradient", "diversity", "open set"}
     assert strategy.source and strategy.cost and type(strategy).__doc__
-    assert isinstance(type(strategy).needs, frozenset) and type(strategy).needs <= OUTPUT_FIELDS
+    assert isinstance(strategy.needs, frozenset) and strategy.needs <= OUTPUT_FIELDS
+    assert strategy.tasks and strategy.tasks <= set(TASKS)
     assert type(strategy)(**strategy.get_params()).get_params() == strategy.get_params()
 
 
@@ -75,6 +93,12 @@ def test_picks_have_the_highest_scores_best_first(strategy, view):
     assert (scores[picks].diff() <= 0).all()
     others = torch.ones(N, dtype=torch.bool).index_fill(0, picks, False)
     assert scores[others].max() <= scores[picks].min()
+
+
+def test_a_task_it_is_not_defined_for_is_refused(strategy, view):
+    for task in set(TASKS) - strategy.tasks:
+        with pytest.raises(InvalidInput, match=f"not for {task}"):
+            strategy.propose(random_view(N, task=task), B, seeded())
 
 
 def test_more_than_the_pool_is_refused(strategy, view):
@@ -104,8 +128,8 @@ def test_another_seed_another_batch_only_for_those_that_draw(strategy, view):
 
 
 def picks_of_all() -> dict[str, list[int]]:
-    view = random_view(N)
-    return {name: made().propose(view, B, seeded(5)).indices.tolist() for name, made in CANDIDATES.items()}
+    views = {task: random_view(N, task=task) for task in TASKS}
+    return {label(c): CANDIDATES[c[0]]().propose(views[c[1]], B, seeded(5)).indices.tolist() for c in CASES}
 
 
 def test_same_seed_same_batch_in_another_process():
@@ -126,10 +150,7 @@ def test_it_leaves_the_global_generator_alone(strategy, view):
 
 
 def test_it_reads_only_what_it_needs(strategy, view):
-    if not strategy.needs:
-        kept = {"embeddings"}  # something must say how long the pool is
-    else:
-        kept = strategy.needs
+    kept = strategy.needs_for(view.task) or {"embeddings"}  # something must say how long the pool is
     less = replace(
         view,
         pool=ModelOutputs(**{name: view.pool.require(name) for name in kept}),
@@ -139,14 +160,14 @@ def test_it_reads_only_what_it_needs(strategy, view):
 
 
 def test_it_says_what_is_missing(strategy, view):
-    for name in strategy.needs:
-        without = ModelOutputs(**{f: view.pool.require(f) for f in OUTPUT_FIELDS - {name}})
+    for name in strategy.needs_for(view.task):
+        without = ModelOutputs(**{f: view.pool.require(f) for f in view.pool.present() - {name}})
         with pytest.raises(MissingOutput, match=name):
             strategy.propose(replace(view, pool=without), B, seeded())
 
 
 def test_input_is_unchanged(strategy, view):
-    fields = [(part, name) for part in ("pool", "labeled") for name in OUTPUT_FIELDS]
+    fields = [(part, name) for part in ("pool", "labeled") for name in view.pool.present()]
     before = [getattr(view, part).require(name).clone() for part, name in fields]
     labels = view.labels.clone()
     strategy.propose(view, B, seeded())
@@ -163,20 +184,24 @@ def test_chunk_size_does_not_matter(strategy, view, monkeypatch, budget):
     torch.testing.assert_close(whole.scores, parts.scores)
 
 
-@pytest.mark.parametrize("name", CERTAIN)
-def test_shuffling_the_pool_shuffles_the_scores(name, view):
+@only(CERTAIN)
+def test_shuffling_the_pool_shuffles_the_scores(strategy, view):
     order = torch.randperm(N, generator=seeded(1))
-    straight, shuffled = (CANDIDATES[name]().propose(v, B, seeded()) for v in (view, take(view, order)))
+    straight, shuffled = (strategy.propose(v, B, seeded()) for v in (view, take(view, order)))
     torch.testing.assert_close(shuffled.scores, straight.scores[order])
     assert order[shuffled.indices].tolist() == straight.indices.tolist()
 
 
-@pytest.mark.parametrize("name", UNCERTAINTY)
-def test_renaming_classes_changes_nothing(name, view):
-    order = torch.tensor([2, 0, 3, 1])
-    fields = {f: view.pool.require(f)[..., order] for f in CANDIDATES[name].needs}
-    renamed = replace(view, pool=replace(view.pool, **fields))
-    before, after = (CANDIDATES[name]().propose(v, B, seeded()).scores for v in (view, renamed))
+@only([(name, task) for name, task in CLASSIFIERS if not CANDIDATES[name].draws])
+def test_renaming_classes_changes_nothing(strategy, view):
+    order = torch.tensor([2, 0, 3, 1])  # old class of each new one
+
+    def renamed(outputs: ModelOutputs) -> ModelOutputs:
+        names = [f for f in strategy.needs if f.endswith("log_probs")]
+        return replace(outputs, **{f: outputs.require(f)[..., order] for f in names})
+
+    other = replace(view, pool=renamed(view.pool), labeled=renamed(view.labeled), labels=order.argsort()[view.labels])
+    before, after = (strategy.propose(v, B, seeded()).scores for v in (view, other))
     torch.testing.assert_close(before, after)
 
 
@@ -196,13 +221,12 @@ def test_copies_in_the_pool(strategy, view):
         assert_valid(strategy.propose(copies, batch_size, seeded()), N, batch_size)
 
 
-@pytest.mark.parametrize("name", [name for name, made in CANDIDATES.items() if made.family != "uncertainty"])
-def test_copies_of_labeled_points(name, view):
-    strategy = CANDIDATES[name]()
-    mirrored = replace(view, labeled=view.pool[torch.arange(N)], labels=torch.arange(N) % 4)
+def test_copies_of_labeled_points(strategy, view):
+    mirrored = replace(view, labeled=view.pool[torch.arange(N)], labels=view.labels[torch.arange(N) % 4])
     assert_valid(strategy.propose(mirrored, B, seeded()), N, B)
 
 
+@only(CLASSIFIERS)
 def test_saturated_predictions(strategy, view):
     def certain(rows: torch.Tensor) -> torch.Tensor:
         best = rows.argmax(dim=-1, keepdim=True)
@@ -219,7 +243,8 @@ def test_saturated_predictions(strategy, view):
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
 def test_embeddings_of_any_size(strategy, view, size):
     def scaled(outputs: ModelOutputs) -> ModelOutputs:
-        return replace(outputs, embeddings=outputs.require("embeddings") * size)
+        names = outputs.present() & {"embeddings", "gradients", "deviations", "means", "mc_means"}
+        return replace(outputs, **{name: outputs.require(name) * size for name in names})
 
     extreme = replace(view, pool=scaled(view.pool), labeled=scaled(view.labeled))
     assert_valid(strategy.propose(extreme, B, seeded()), N, B)
@@ -234,36 +259,37 @@ def test_nothing_labeled(strategy, view, missing):
 
 @pytest.mark.parametrize("count", [1, 9])
 def test_one_class_labeled(strategy, view, count):
-    lone = replace(view, labeled=view.labeled[:count], labels=torch.full((count,), 2))
+    lone = replace(view, labeled=view.labeled[:count], labels=view.labels[2].repeat(count))
     assert_valid(strategy.propose(lone, B, seeded()), N, B)
 
 
+@only(CLASSIFIERS)
 def test_one_class_in_all(strategy):
     assert_valid(strategy.propose(random_view(N, classes=1), B, seeded()), N, B)
 
 
 def test_nan_is_refused_with_its_row(strategy, view):
-    for name in strategy.needs:
+    for name in strategy.needs_for(view.task):
         rows = view.pool.require(name).clone()
         rows[11].view(-1)[0] = torch.nan
         with pytest.raises(InvalidInput, match=rf"{name}.*\[11\]"):
             strategy.propose(replace(view, pool=replace(view.pool, **{name: rows})), B, seeded())
 
 
-@pytest.mark.parametrize("name", CERTAIN)
-def test_single_and_double_precision_agree(name):
-    single, double = (random_view(N, dtype=dtype) for dtype in (torch.float32, torch.float64))
-    picks = [CANDIDATES[name]().propose(view, B, seeded()).indices.tolist() for view in (single, double)]
+@only(CERTAIN)
+def test_single_and_double_precision_agree(strategy, case):
+    single, double = (random_view(N, dtype=dtype, task=case[1]) for dtype in (torch.float32, torch.float64))
+    picks = [strategy.propose(view, B, seeded()).indices.tolist() for view in (single, double)]
     assert picks[0] == picks[1]
 
 
-def test_double_precision_input(strategy):
-    assert_valid(strategy.propose(random_view(N, dtype=torch.float64), B, seeded()), N, B)
+def test_double_precision_input(strategy, case):
+    assert_valid(strategy.propose(random_view(N, dtype=torch.float64, task=case[1]), B, seeded()), N, B)
 
 
 @pytest.mark.gpu
-def test_same_picks_on_a_gpu(strategy):
-    view = random_view(N, dtype=torch.float64)
+def test_same_picks_on_a_gpu(strategy, case):
+    view = random_view(N, dtype=torch.float64, task=case[1])
     device = torch.device("cuda")
     moved = replace(view, pool=view.pool.to(device), labeled=view.labeled.to(device), labels=view.labels.to(device))
     here, there = (strategy.propose(v, B, seeded()) for v in (view, moved))
