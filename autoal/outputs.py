@@ -48,6 +48,8 @@ class ModelOutputs:
     gradient_norms: Tensor | None = None
     """(n, 2) sums over parameter tensors of the norm of the gradient of the predictive entropy, and of the
     cross-entropy averaged over the predicted labels."""
+    inputs: Tensor | None = None
+    """(n, I) what enters the model, flattened and standardised."""
 
     def __len__(self) -> int:
         for field in fields(self):

@@ -73,6 +73,7 @@ def random_outputs(
         "greedy_log_probs": mc_log_probs[:, 3:].flip(1),
         "deviations": 1e-3 * (mc_log_probs[:, :3] - log_probs.unsqueeze(1)),
         "gradients": torch.cat([curved, curved.square(), embeddings * curved[:, :1]], dim=1),
+        "inputs": torch.cat([embeddings, curved], dim=1),
         "gradient_norms": torch.stack([curved.norm(dim=1), embeddings.norm(dim=1)], dim=1),
     }
     fields["ensemble_log_probs"] = fields["ensemble_log_probs"].log_softmax(dim=2)
@@ -81,7 +82,7 @@ def random_outputs(
     return ModelOutputs(**fields).map(lambda tensor: tensor.to(dtype))
 
 
-REGRESSION = ("means", "mc_means", "embeddings", "deviations", "gradients")
+REGRESSION = ("means", "mc_means", "embeddings", "deviations", "gradients", "inputs")
 
 
 def random_view(

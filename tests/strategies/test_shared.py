@@ -243,7 +243,7 @@ def test_saturated_predictions(strategy, view):
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
 def test_embeddings_of_any_size(strategy, view, size):
     def scaled(outputs: ModelOutputs) -> ModelOutputs:
-        names = outputs.present() & {"embeddings", "gradients", "deviations", "means", "mc_means"}
+        names = outputs.present() & {"embeddings", "gradients", "deviations", "inputs", "means", "mc_means"}
         return replace(outputs, **{name: outputs.require(name) * size for name in names})
 
     extreme = replace(view, pool=scaled(view.pool), labeled=scaled(view.labeled))
