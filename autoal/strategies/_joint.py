@@ -69,7 +69,7 @@ class LabelTable:
     def extend(self, log_probs_K_C: Tensor) -> None:
         """One more point joins the batch."""
         log_probs_K_C = log_probs_K_C.double()
-        if self.exact:
+        if self.owners_M is None:
             self._seen.append(log_probs_K_C)
             classes = log_probs_K_C.shape[1]
             if len(self._log_joint_M_K) * classes <= self.limit:
@@ -81,19 +81,20 @@ class LabelTable:
                 return
             count = max(1, self.draws // self.samples)
             self.owners_M = torch.arange(self.samples, device=log_probs_K_C.device).repeat(count)
-            self._log_joint_M_K = log_probs_K_C.new_zeros(len(self.owners_M), self.samples)
+            self._log_joint_M_K = log_probs_K_C.new_zeros(count * self.samples, self.samples)
             seen, self._seen = self._seen, []
         else:
             seen = [log_probs_K_C]
         for rows_K_C in seen:
-            self._log_joint_M_K += rows_K_C[:, self._drawn_labels(rows_K_C)].T
+            self._log_joint_M_K += rows_K_C[:, _drawn_labels(rows_K_C, self.owners_M, self._rng)].T
 
-    def _drawn_labels(self, log_probs_K_C: Tensor) -> Tensor:
-        """(M,) a label from the owner of each configuration, never one that it holds for impossible."""
-        below_K_C = log_probs_K_C.exp().cumsum(dim=1)
-        below_K_C = below_K_C / below_K_C[:, -1:]
-        even_M = torch.rand(len(self.owners_M), generator=self._rng, dtype=torch.float64).to(below_K_C.device)
-        return (below_K_C[self.owners_M] <= even_M[:, None]).sum(dim=1)
+
+def _drawn_labels(log_probs_K_C: Tensor, owners_M: Tensor, rng: torch.Generator) -> Tensor:
+    """(M,) a label from the owner of each configuration, never one that it holds for impossible."""
+    below_K_C = log_probs_K_C.exp().cumsum(dim=1)
+    below_K_C = below_K_C / below_K_C[:, -1:]
+    even_M = torch.rand(len(owners_M), generator=rng, dtype=torch.float64).to(below_K_C.device)
+    return (below_K_C[owners_M] <= even_M[:, None]).sum(dim=1)
 
 
 def expected_entropy(table: LabelTable, log_probs_n_K_C: Tensor) -> Tensor:
