@@ -8,16 +8,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from autoal import compute
 from autoal.compute import chunks
 
 __all__ = ["by_rows", "entropy", "margin", "mean_log_probs", "mutual_information", "top_probability"]
+
+IN_CACHE = 4 * 2**20
+"""Bytes of temporaries that a core's cache holds."""
+LEAST = -800.0
+"""The exponential of this and of all below is 0 in float64, and so is p log p."""
 
 
 def by_rows(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     """`function` of `rows` in float64, a chunk of rows at a time; it must treat each row by itself."""
     width = rows[0].numel() if len(rows) else 1
-    # Four float64 temporaries of the size of the chunk.
-    parts = [function(rows[part].double()) for part in chunks(len(rows), 32 * width)]
+    # Four float64 temporaries of the size of the chunk; on a CPU they stay in its cache, which is four times as fast.
+    budget = min(compute.CHUNK_BYTES, IN_CACHE) if rows.device.type == "cpu" else None
+    parts = [function(rows[part].double()) for part in chunks(len(rows), 32 * width, budget)]
     return torch.cat(parts) if parts else function(rows.double())
 
 
@@ -27,7 +34,8 @@ def entropy(log_probs: Tensor) -> Tensor:
     >>> entropy(torch.tensor([[0.0, -torch.inf], [0.5, 0.5]]).log_softmax(1)).round(decimals=4).tolist()
     [0.0, 0.6931]
     """
-    return torch.special.entr(log_probs.double().exp()).sum(dim=-1)
+    finite = log_probs.double().clamp(min=LEAST)
+    return -(finite.exp() * finite).sum(dim=-1)
 
 
 def margin(log_probs: Tensor) -> Tensor:
@@ -50,5 +58,7 @@ def mean_log_probs(log_probs_N_K_C: Tensor) -> Tensor:
 
 def mutual_information(log_probs_N_K_C: Tensor) -> Tensor:
     """Information between label and model, (N,), in [0, min(log C, log K)]. Rounding below 0 is cut off."""
-    total_N = entropy(mean_log_probs(log_probs_N_K_C))
-    return (total_N - entropy(log_probs_N_K_C).mean(dim=1)).clamp(min=0)
+    finite = log_probs_N_K_C.double().clamp(min=LEAST)
+    probs = finite.exp()
+    expected_N = -(probs * finite).sum(dim=(1, 2)) / probs.shape[1]
+    return (torch.special.entr(probs.mean(dim=1)).sum(dim=-1) - expected_N).clamp(min=0)
