@@ -57,38 +57,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--case" in given:
-        print(json.dumps(measure(json.loads(given[given.index("--case") + 1]))))
+        measure(json.loads(given[given.index("--case") + 1]))
         return 0
     options = parser.parse_args(given)
-    from autoal.strategies import CANDIDATES
+    from autoal.strategies import CANDIDATES, resolve_candidates
 
+    resolve_candidates(options.names or "all")  # refuses a name that does not exist, before anything runs
     names = options.names or [name for name, made in CANDIDATES.items() if options.task in made.tasks]
     done = {_key(line["case"]): line for line in _read(options.records)}
     wanted: list[Case] = []
     for size in options.sizes:
         n, d = (int(part) for part in size.split("x"))
-        for b in options.batches:
-            for name in names:
-                case = {"name": name, "n": n, "d": d, "b": b, "task": options.task, "device": options.device}
-                wanted.append({**case, "peer": False})
-                if options.peers and name in PEERS:
-                    wanted.append({**case, "peer": True})
-    for number, case in enumerate(wanted):
-        if _key(case) in done:
-            continue
-        result = _in_a_process(case, options.limit)
-        done[_key(case)] = result
-        with options.records.open("a") as stream:
-            stream.write(json.dumps(result) + "\n")
-        said = result.get("error") or f"{result['seconds']:.2f} s, {result['bytes'] / 2**20:,.0f} MiB"
-        who = PEERS[case["name"]] if case["peer"] else case["name"]
-        size = f"{case['n']:,} x {case['d']}, b = {case['b']}"
-        print(f"[{number + 1}/{len(wanted)}] {who}, {size}: {said}", file=sys.stderr, flush=True)
+        for name in names:
+            case = {"name": name, "n": n, "d": d, "task": options.task, "device": options.device}
+            for peer in (False, True)[: 1 + (options.peers and name in PEERS)]:
+                cases = [{**case, "peer": peer, "b": b} for b in options.batches]
+                wanted += cases
+                missing = [one for one in cases if _key(one) not in done]
+                for result in _in_a_process(missing, options.limit) if missing else []:
+                    done[_key(result["case"])] = result
+                    with options.records.open("a") as stream:
+                        stream.write(json.dumps(result) + "\n")
+                    _say(result)
     text = markdown([done[_key(case)] for case in wanted])
     print(text)
     if options.out is not None:
         options.out.write_text(text)
     return 0
+
+
+def _say(result: Case) -> None:
+    case = result["case"]
+    said = result.get("error") or f"{result['seconds']:.2f} s, {result['bytes'] / 2**20:,.0f} MiB"
+    who = PEERS[case["name"]] if case["peer"] else case["name"]
+    print(f"{who}, {case['n']:,} x {case['d']}, b = {case['b']}: {said}", file=sys.stderr, flush=True)
 
 
 def _key(case: Case) -> str:
@@ -99,39 +101,45 @@ def _read(path: Path) -> list[Case]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def _in_a_process(case: Case, limit: float) -> Case:
-    command = [sys.executable, "-m", "tests.benchmarks.candidates", "--case", json.dumps(case)]
+def _in_a_process(cases: Sequence[Case], limit: float) -> list[Case]:
+    """One result for each batch size; all of them are measured in one process, on the same points."""
+    command = [sys.executable, "-m", "tests.benchmarks.candidates", "--case", json.dumps(cases)]
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=limit + 60)
-    except subprocess.TimeoutExpired:
-        return {"case": case, "error": f"over {limit:.0f} s"}
-    if ran.returncode:
-        last = ran.stderr.strip().splitlines()[-1] if ran.stderr.strip() else f"exit code {ran.returncode}"
-        return {"case": case, "error": "out of memory" if "emory" in last or ran.returncode < 0 else last[:120]}
-    result: Case = json.loads(ran.stdout.splitlines()[-1])
-    return result
+        ran = subprocess.run(command, capture_output=True, timeout=limit * len(cases) + 60)
+        out, why = ran.stdout, ""
+        if ran.returncode:
+            lines = ran.stderr.decode(errors="replace").strip().splitlines()
+            last = lines[-1] if lines else f"exit code {ran.returncode}"
+            why = "out of memory" if "emory" in last or ran.returncode < 0 else last[:120]
+    except subprocess.TimeoutExpired as error:
+        out, why = error.stdout or b"", f"over {limit:.0f} s"
+    results: list[Case] = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
+    return results + [{"case": case, "error": why} for case in cases[len(results) :]]
 
 
 # --- one case -----------------------------------------------------------------------------------------------------
 
 
-def measure(case: Case) -> Case:
-    """Seconds of one proposal, and the peak of resident (or device) memory above what was there before it."""
+def measure(cases: Sequence[Case]) -> None:
+    """Prints for each batch size the seconds of one proposal, and the peak of resident (or device) memory above what
+    was there before it."""
     import torch
 
-    ask = _peer(case) if case["peer"] else _ours(case)
-    before, on_gpu = _resident(), _forget_peaks()
-    held = torch.cuda.memory_allocated() if on_gpu else 0
-    began = perf_counter()
-    ask()
-    if on_gpu:
-        torch.cuda.synchronize()
-    seconds = perf_counter() - began
-    peak = torch.cuda.max_memory_allocated() - held if case["device"] != "cpu" and on_gpu else _peak() - before
-    return {"case": case, "seconds": seconds, "bytes": max(0, peak), "load": os.getloadavg()[0], "machine": machine()}
+    ask = _peer(cases[0]) if cases[0]["peer"] else _ours(cases[0])
+    for case in cases:
+        before, on_gpu = _resident(), _forget_peaks()
+        held = torch.cuda.memory_allocated() if on_gpu else 0
+        began = perf_counter()
+        ask(case["b"])
+        if on_gpu:
+            torch.cuda.synchronize()
+        seconds = perf_counter() - began
+        peak = torch.cuda.max_memory_allocated() - held if case["device"] != "cpu" and on_gpu else _peak() - before
+        facts = {"seconds": seconds, "bytes": max(0, peak), "load": os.getloadavg()[0], "machine": machine()}
+        print(json.dumps({"case": case, **facts}), flush=True)
 
 
-def _ours(case: Case) -> Callable[[], Any]:
+def _ours(case: Case) -> Callable[[int], Any]:
     from autoal.outputs import PoolView
     from autoal.rng import generator
     from autoal.strategies import CANDIDATES
@@ -156,9 +164,9 @@ def _ours(case: Case) -> Callable[[], Any]:
             made.num_classes,
         )  # fmt: skip
 
-    strategy.propose(view(1000), min(case["b"], 100), generator(0, "warm"))
+    strategy.propose(view(1000), 100, generator(0, "warm"))
     whole = view(case["n"])
-    return lambda: strategy.propose(whole, case["b"], generator(0, "bench"))
+    return lambda b: strategy.propose(whole, b, generator(0, "bench"))
 
 
 def _labels(n: int) -> Any:
@@ -208,7 +216,7 @@ def _outputs(n: int, d: int, needs: frozenset[str], side: str) -> Any:
     return ModelOutputs(**{name: fields[name]() for name in needs})
 
 
-def _peer(case: Case) -> Callable[[], Any]:
+def _peer(case: Case) -> Callable[[int], Any]:
     import resource
 
     import numpy as np
@@ -220,7 +228,7 @@ def _peer(case: Case) -> Callable[[], Any]:
 
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
 
-    def query(n: int, b: int) -> Callable[[], Any]:
+    def query(n: int) -> Callable[[int], Any]:
         needs = frozenset({"embeddings"})
         sides = ((LABELS, "labeled"), (n, "pool"))
         both = [_outputs(rows, case["d"], needs, side).embeddings.numpy() for rows, side in sides]
@@ -229,7 +237,7 @@ def _peer(case: Case) -> Callable[[], Any]:
         y[:LABELS] = np.arange(LABELS) % CLASSES
         kind = PEERS[case["name"]]
         options: Case = {"random_state": 0}
-        asked: Case = {"X": X, "y": y, "batch_size": b}
+        asked: Case = {"X": X, "y": y}
         model: Any = LogisticRegression(max_iter=200)
         if kind in ("GreedyBALD", "BatchBALD"):
             model = BaggingClassifier(LogisticRegression(max_iter=200), n_estimators=SAMPLES, random_state=0)
@@ -241,10 +249,10 @@ def _peer(case: Case) -> Callable[[], Any]:
         if kind in ("GreedyBALD", "BatchBALD"):
             asked.update(ensemble=fitted, fit_ensemble=False)
         strategy = getattr(peers, kind)(**options)
-        return lambda: strategy.query(**asked)
+        return lambda b: strategy.query(batch_size=b, **asked)
 
-    query(200, min(case["b"], 5))()
-    return query(case["n"], case["b"])
+    query(200)(5)
+    return query(case["n"])
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
