@@ -8,6 +8,7 @@ from autoal.errors import InvalidInput, UnknownName
 from autoal.strategies.badge import BADGE
 from autoal.strategies.bald import BALD
 from autoal.strategies.base import Proposal, Strategy
+from autoal.strategies.batchbald import BatchBALD
 from autoal.strategies.entropy import Entropy
 from autoal.strategies.kcenter import KCenter
 from autoal.strategies.kmeans import KMeans
@@ -17,7 +18,10 @@ from autoal.strategies.maxherding import MaxHerding
 from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
 from autoal.strategies.poal import Poal
+from autoal.strategies.power_bald import PowerBALD
 from autoal.strategies.random import Random
+from autoal.strategies.softmax_bald import SoftmaxBALD
+from autoal.strategies.softrank_bald import SoftrankBALD
 from autoal.strategies.typiclust import TypiClust
 from autoal.strategies.uncertainty_herding import UncertaintyHerding
 from autoal.strategies.variation_ratio import VariationRatio
@@ -33,6 +37,10 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "variation_ratio": VariationRatio,
     "mean_std": MeanStd,
     "bald": BALD,
+    "power_bald": PowerBALD,
+    "softmax_bald": SoftmaxBALD,
+    "softrank_bald": SoftrankBALD,
+    "batchbald": BatchBALD,
     # gradient
     "badge": BADGE,
     # diversity

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from autoal.outputs import ModelOutputs, PoolView
 from autoal.strategies import CANDIDATES
 from autoal.strategies.bald import BALD
 from autoal.strategies.entropy import Entropy
@@ -90,3 +91,30 @@ def test_ties_are_broken_by_the_generator():
     view = fake_view(torch.zeros(50, 3).log_softmax(1))
     first = [Entropy().propose(view, 5, seeded(s)).indices.tolist() for s in range(3)]
     assert first[0] != first[1] != first[2]
+
+
+def regression_view(*means, labels=(), labeled=None) -> PoolView:
+    """Samples of the prediction of each point; the noise is that of `labeled` embeddings that say nothing."""
+    pool = ModelOutputs(mc_means=torch.tensor(means, dtype=torch.float64), embeddings=torch.zeros(len(means), 1))
+    known = ModelOutputs(embeddings=torch.zeros(len(labels), 1))
+    return PoolView(pool, known, torch.tensor(labels, dtype=torch.float64), 0)
+
+
+def test_bald_of_a_regression():
+    """Two labels 2 a apart, each predicted by the other, leave a noise of 4 a^2."""
+    view = regression_view([1, -1], [5, 7], [3, 3], [-3, 3], labels=[0, 1])
+    log = [0.5 * math.log(2), 0.5 * math.log(2), 0, 0.5 * math.log(10)]
+    assert BALD().propose(view, 1, seeded()).scores.tolist() == pytest.approx(log)
+    assert BALD().propose(regression_view([1, -1]), 1, seeded()).scores.tolist() == pytest.approx([0.346574], abs=1e-6)
+
+
+def test_mean_std_of_a_regression_is_in_the_unit_of_the_target():
+    view = regression_view([10, 14], [1, 1])
+    assert MeanStd().propose(view, 1, seeded()).scores.tolist() == pytest.approx([2, 0])
+
+
+def test_bald_is_that_of_baal():
+    heuristics = pytest.importorskip("baal.active.heuristics")
+    log_probs = random_view(30, dtype=torch.float64).pool.require("mc_log_probs")
+    theirs = heuristics.BALD().compute_score(log_probs.exp().transpose(1, 2).numpy())
+    torch.testing.assert_close(torch.tensor(scores(BALD(), mc_log_probs=log_probs)).double(), torch.as_tensor(theirs))
