@@ -50,6 +50,8 @@ class ModelOutputs:
     cross-entropy averaged over the predicted labels."""
     inputs: Tensor | None = None
     """(n, I) what enters the model, flattened and standardised."""
+    logits: Tensor | None = None
+    """(n, C) outputs of the last layer, before log_softmax takes their logsumexp away."""
 
     def __len__(self) -> int:
         for field in fields(self):
@@ -132,7 +134,7 @@ def check_outputs(outputs: ModelOutputs, n: int, num_classes: int | None, what: 
         tensor = outputs.require(name)
         if tensor.shape[0] != n:
             raise InvalidInput(f"{name} of the {what} has {tensor.shape[0]} rows; wanted {n}, one for each point")
-        if num_classes is not None and name.endswith("log_probs") and tensor.shape[-1] != num_classes:
+        if num_classes is not None and name.endswith(("log_probs", "logits")) and tensor.shape[-1] != num_classes:
             raise InvalidInput(
                 f"{name} of the {what} has {tensor.shape[-1]} columns, but there are {num_classes} classes; "
                 "the model's last layer must have one output per class"

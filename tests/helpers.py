@@ -60,12 +60,14 @@ def random_outputs(
     embeddings = torch.randn(n, width, generator=made, dtype=torch.float64) + 1
     samples = torch.randn(width, 6, classes, generator=model, dtype=torch.float64)
     mc_log_probs = torch.einsum("nd,dkc->nkc", embeddings, samples).log_softmax(dim=2)
-    log_probs = (embeddings @ samples.mean(dim=1)).log_softmax(dim=1)
+    logits = embeddings @ samples.mean(dim=1)
+    log_probs = logits.log_softmax(dim=1)
     slopes = torch.randn(3, width, generator=model, dtype=torch.float64)
     curved = torch.tanh(embeddings @ slopes.T)
     fields = {
         "embeddings": embeddings,
         "log_probs": log_probs,
+        "logits": logits,
         "mc_log_probs": mc_log_probs,
         "means": embeddings @ samples.mean(dim=(1, 2)),
         "mc_means": torch.einsum("nd,dk->nk", embeddings, samples.mean(dim=2)),

@@ -197,7 +197,7 @@ def test_renaming_classes_changes_nothing(strategy, view):
     order = torch.tensor([2, 0, 3, 1])  # old class of each new one
 
     def renamed(outputs: ModelOutputs) -> ModelOutputs:
-        names = [f for f in strategy.needs if f.endswith("log_probs")]
+        names = [f for f in strategy.needs if f.endswith(("log_probs", "logits"))]
         return replace(outputs, **{f: outputs.require(f)[..., order] for f in names})
 
     other = replace(view, pool=renamed(view.pool), labeled=renamed(view.labeled), labels=order.argsort()[view.labels])
@@ -243,7 +243,7 @@ def test_saturated_predictions(strategy, view):
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e30])
 def test_embeddings_of_any_size(strategy, view, size):
     def scaled(outputs: ModelOutputs) -> ModelOutputs:
-        names = outputs.present() & {"embeddings", "gradients", "deviations", "inputs", "means", "mc_means"}
+        names = outputs.present() & {"embeddings", "gradients", "deviations", "inputs", "logits", "means", "mc_means"}
         return replace(outputs, **{name: outputs.require(name) * size for name in names})
 
     extreme = replace(view, pool=scaled(view.pool), labeled=scaled(view.labeled))
