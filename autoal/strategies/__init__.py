@@ -9,10 +9,14 @@ from autoal.strategies.badge import BADGE
 from autoal.strategies.bald import BALD
 from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.batchbald import BatchBALD
+from autoal.strategies.energy import Energy
 from autoal.strategies.entropy import Entropy
+from autoal.strategies.gmm import GaussianMixtures
 from autoal.strategies.kcenter import KCenter
 from autoal.strategies.kmeans import KMeans
+from autoal.strategies.knn_confidence import NearestNeighbors
 from autoal.strategies.least_confidence import LeastConfidence
+from autoal.strategies.mahalanobis import Mahalanobis
 from autoal.strategies.margin import Margin
 from autoal.strategies.maxherding import MaxHerding
 from autoal.strategies.mcdpp import MultiCriteriaDPP
@@ -52,6 +56,10 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "mcdpp": MultiCriteriaDPP,
     # open set
     "poal": Poal,
+    "energy": Energy,
+    "mahalanobis": Mahalanobis,
+    "gmm": GaussianMixtures,
+    "knn_confidence": NearestNeighbors,
 }
 
 PORTFOLIOS: dict[str, list[str]] = {
