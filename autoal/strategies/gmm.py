@@ -34,8 +34,5 @@ class GaussianMixtures(Strategy):
 
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
         pool, labeled = pool_and_labeled(view)
-        confidence = 
-            gmm_confidence(pool, labeled, view.labels, 0, self.max_components, self.ridge), batch_size, rng
-        )
-
+        confidence = gmm_confidence(pool, labeled, view.labels, 0, self.max_components, self.ridge)
         return top_scores(confidence, batch_size, rng)

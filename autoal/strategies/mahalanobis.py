@@ -32,8 +32,5 @@ class Mahalanobis(Strategy):
 
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
         pool, labeled = pool_and_labeled(view)
-        confidence = 
-            mahalanobis_confidence(pool, labeled, view.labels.to(pool.device), self.ridge), batch_size, rng
-        )
-
+        confidence = mahalanobis_confidence(pool, labeled, view.labels.to(pool.device), self.ridge)
         return top_scores(confidence, batch_size, rng)
