@@ -7,17 +7,23 @@ from collections.abc import Iterable
 from autoal.errors import InvalidInput, UnknownName
 from autoal.strategies.badge import BADGE
 from autoal.strategies.bald import BALD
+from autoal.strategies.bald_ensemble import BALDEnsemble
 from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.batchbald import BatchBALD
 from autoal.strategies.energy import Energy
 from autoal.strategies.entropy import Entropy
 from autoal.strategies.gmm import GaussianMixtures
+from autoal.strategies.entropy_dropout import EntropyDropout
+from autoal.strategies.entropy_ensemble import EntropyEnsemble
+from autoal.strategies.greedy_ensemble_variation_ratio import GreedyEnsembleVariationRatio
 from autoal.strategies.kcenter import KCenter
 from autoal.strategies.kmeans import KMeans
 from autoal.strategies.knn_confidence import NearestNeighbors
 from autoal.strategies.least_confidence import LeastConfidence
 from autoal.strategies.mahalanobis import Mahalanobis
+from autoal.strategies.least_confidence_dropout import LeastConfidenceDropout
 from autoal.strategies.margin import Margin
+from autoal.strategies.margin_dropout import MarginDropout
 from autoal.strategies.maxherding import MaxHerding
 from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
@@ -29,6 +35,7 @@ from autoal.strategies.softrank_bald import SoftrankBALD
 from autoal.strategies.typiclust import TypiClust
 from autoal.strategies.uncertainty_herding import UncertaintyHerding
 from autoal.strategies.variation_ratio import VariationRatio
+from autoal.strategies.variation_ratio_ensemble import VariationRatioEnsemble
 
 __all__ = ["CANDIDATES", "PORTFOLIOS", "Proposal", "Strategy", "resolve_candidates"]
 
@@ -41,6 +48,13 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "variation_ratio": VariationRatio,
     "mean_std": MeanStd,
     "bald": BALD,
+    "entropy_dropout": EntropyDropout,
+    "margin_dropout": MarginDropout,
+    "least_confidence_dropout": LeastConfidenceDropout,
+    "entropy_ensemble": EntropyEnsemble,
+    "variation_ratio_ensemble": VariationRatioEnsemble,
+    "bald_ensemble": BALDEnsemble,
+    "greedy_ensemble_variation_ratio": GreedyEnsembleVariationRatio,
     "power_bald": PowerBALD,
     "softmax_bald": SoftmaxBALD,
     "softrank_bald": SoftrankBALD,
