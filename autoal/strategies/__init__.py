@@ -14,9 +14,12 @@ from autoal.strategies.energy import Energy
 from autoal.strategies.entropy import Entropy
 from autoal.strategies.entropy_dropout import EntropyDropout
 from autoal.strategies.entropy_ensemble import EntropyEnsemble
+from autoal.strategies.featsim import FeatSim
+from autoal.strategies.fre import FRE
 from autoal.strategies.gmm import GaussianMixtures
 from autoal.strategies.greedy_ensemble_variation_ratio import GreedyEnsembleVariationRatio
 from autoal.strategies.kcenter import KCenter
+from autoal.strategies.kcenter_pca import KCenterPCA
 from autoal.strategies.kmeans import KMeans
 from autoal.strategies.knn_confidence import NearestNeighbors
 from autoal.strategies.least_confidence import LeastConfidence
@@ -64,8 +67,11 @@ CANDIDATES: dict[str, type[Strategy]] = {
     # diversity
     "kmeans": KMeans,
     "kcenter": KCenter,
+    "kcenter_pca": KCenterPCA,
     "typiclust": TypiClust,
     "maxherding": MaxHerding,
+    "featsim": FeatSim,
+    "fre": FRE,
     "uncertainty_herding": UncertaintyHerding,
     "mcdpp": MultiCriteriaDPP,
     # open set

@@ -1,8 +1,12 @@
 import itertools
 
+import pytest
 import torch
+from sklearn.decomposition import PCA
 
+from autoal.errors import InvalidInput
 from autoal.strategies.kcenter import KCenter
+from autoal.strategies.kcenter_pca import KCenterPCA, principal_coordinates
 from tests.helpers import fake_view, seeded
 
 
@@ -57,3 +61,29 @@ def test_turning_and_moving_the_embedding_changes_nothing():
         for x in (pool, 7 * pool @ turn + 20)
     ]
     assert picks[0] == picks[1]
+
+
+def test_few_features_are_all_kept_by_the_pca():
+    pool, labeled = torch.randn(30, 4, generator=seeded()), torch.randn(3, 4, generator=seeded(1))
+    view = fake_view(embeddings=pool, labeled=labeled)
+    plain, pca = (s.propose(view, 8, seeded()).indices.tolist() for s in (KCenter(), KCenterPCA()))
+    assert plain == pca
+
+
+def test_the_pca_is_that_of_scikit_learn_over_pool_and_labeled():
+    pool, labeled = torch.randn(60, 9, generator=seeded()), torch.randn(20, 9, generator=seeded(1)) + 5
+    pca = PCA(3, svd_solver="full").fit(torch.cat([pool, labeled]).double().numpy())
+    for ours, rows in zip(principal_coordinates(pool, labeled, 3), (pool, labeled), strict=True):
+        theirs = torch.from_numpy(pca.transform(rows.double().numpy())).float()
+        torch.testing.assert_close(ours.abs(), theirs.abs(), rtol=1e-4, atol=1e-4)
+    view = fake_view(embeddings=pool, labeled=labeled)
+    expected = KCenter().propose(
+        fake_view(
+            embeddings=principal_coordinates(pool, labeled, 3)[0], labeled=principal_coordinates(pool, labeled, 3)[1]
+        ),
+        6,
+        seeded(),
+    )
+    assert KCenterPCA(3).propose(view, 6, seeded()).indices.tolist() == expected.indices.tolist()
+    with pytest.raises(InvalidInput, match="components=0"):
+        KCenterPCA(0).propose(view, 1, seeded())
