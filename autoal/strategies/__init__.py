@@ -35,6 +35,8 @@ from autoal.strategies.power_bald import PowerBALD
 from autoal.strategies.random import Random
 from autoal.strategies.softmax_bald import SoftmaxBALD
 from autoal.strategies.softrank_bald import SoftrankBALD
+from autoal.strategies.spn_entropy import SPNEntropy
+from autoal.strategies.spn_variation_ratio import SPNVariationRatio
 from autoal.strategies.typiclust import TypiClust
 from autoal.strategies.uncertainty_herding import UncertaintyHerding
 from autoal.strategies.variation_ratio import VariationRatio
@@ -62,6 +64,8 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "softmax_bald": SoftmaxBALD,
     "softrank_bald": SoftrankBALD,
     "batchbald": BatchBALD,
+    "spn_entropy": SPNEntropy,
+    "spn_variation_ratio": SPNVariationRatio,
     # gradient
     "badge": BADGE,
     # diversity
