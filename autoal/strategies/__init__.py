@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from autoal.errors import InvalidInput, UnknownName
 from autoal.strategies.badge import BADGE
+from autoal.strategies.bait import BAIT
 from autoal.strategies.bald import BALD
 from autoal.strategies.bald_ensemble import BALDEnsemble
 from autoal.strategies.base import Proposal, Strategy
@@ -68,6 +69,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "spn_variation_ratio": SPNVariationRatio,
     # gradient
     "badge": BADGE,
+    "bait": BAIT,
     # diversity
     "kmeans": KMeans,
     "kcenter": KCenter,
