@@ -33,6 +33,7 @@ from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
 from autoal.strategies.poal import Poal
 from autoal.strategies.power_bald import PowerBALD
+from autoal.strategies.probcover import ProbCover
 from autoal.strategies.random import Random
 from autoal.strategies.softmax_bald import SoftmaxBALD
 from autoal.strategies.softrank_bald import SoftrankBALD
@@ -76,6 +77,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "kcenter_pca": KCenterPCA,
     "typiclust": TypiClust,
     "maxherding": MaxHerding,
+    "probcover": ProbCover,
     "featsim": FeatSim,
     "fre": FRE,
     "uncertainty_herding": UncertaintyHerding,

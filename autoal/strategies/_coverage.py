@@ -12,7 +12,7 @@ from autoal.compute import chunks, full_precision_matmul
 from autoal.errors import InvalidInput
 from autoal.rng import generator
 from autoal.strategies._distances import farthest_first, nearest_centre, squared_norms, tiles, unit_rows
-from autoal.strategies.base import check_batch_size
+from autoal.strategies.base import check_batch_size, random_ties
 
 __all__ = ["MAX_EVALUATION", "greedy_coverage", "smallest_labeled_distance"]
 
@@ -42,6 +42,8 @@ def greedy_coverage(
     evaluation: Tensor | None = None,
     normalise: bool = True,
     prices_N: Tensor | None = None,
+    ball: bool = False,
+    liked_N: Tensor | None = None,
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Picks (b,) in order, the gain of each (b,), and the gain of every candidate before the first pick (J,).
@@ -50,7 +52,8 @@ def greedy_coverage(
     rows of length 1 (as they are, without `normalise`) and m_u is the largest k to a pick or a row of
     `covered_by_L_D`. `candidates` are the positions that may be picked, `evaluation` those that u runs over: by
     default all, and 10 000 drawn from those of positive weight where there are more. With `prices_N` the gain per
-    price counts; the gains returned are before the division.
+    price counts; the gains returned are before the division. With `ball` the kernel is 1 nearer than the bandwidth and
+    0 elsewhere. Equal gains go by falling `liked_N`, where it is given.
 
     Old gains bound new ones, so only the top is worked out again at each pick: the list is that of the plain loop.
     Ties go by `rng`. Of equal rows one is picked while any other has a gain; once none has, farthest-first.
@@ -76,7 +79,7 @@ def greedy_coverage(
     points, covered, single = _prepared(points_N_D, covered_by_L_D, bandwidth, normalise)
     keys = _row_keys(torch.cat([points, covered]), fine=not single)
     keys_J, covered_keys = keys[candidates], keys[n:]
-    coverage = _Coverage(points[evaluation], weights_N[evaluation], covered, bandwidth)
+    coverage = (_BallCoverage if ball else _Coverage)(points[evaluation], weights_N[evaluation], covered, bandwidth)
     rows_J = points if len(candidates) == n and bool((candidates == torch.arange(n, device=device)).all()) else None
     rows_J = points[candidates] if rows_J is None else rows_J
 
@@ -84,7 +87,8 @@ def greedy_coverage(
     first_J.masked_fill_(torch.isin(keys_J, covered_keys), 0)  # a copy of a covering row adds only rounding
     value_J = first_J.clone() if prices_J is None else first_J / prices_J
     greedy = _plain_greedy if len(rows_J) * len(coverage.right) <= SMALL else _lazy_greedy
-    picks, values = greedy(coverage, rows_J, value_J, keys_J, prices_J, batch_size, rng)
+    liked_J = torch.zeros_like(value_J) if liked_N is None else liked_N.to(device)[candidates]
+    picks, values = greedy(coverage, rows_J, value_J, keys_J, prices_J, batch_size, random_ties(liked_J, rng))
     gains = torch.tensor(values, dtype=torch.float64, device=device)
     chosen = torch.tensor(picks, dtype=torch.int64, device=device)
     if prices_J is not None:
@@ -141,6 +145,13 @@ class _Coverage:
         self.covered_E = torch.maximum(self.covered_E, kernel_E)
 
 
+class _BallCoverage(_Coverage):
+    """The same with a kernel of 0 and 1. Rounding of a squared distance, about 1e-6, may decide at the rim."""
+
+    def _similarity(self, exponents: Tensor) -> Tensor:
+        return (exponents > -1).to(exponents.dtype)
+
+
 def _plain_greedy(
     coverage: _Coverage,
     rows_J_D: Tensor,
@@ -148,10 +159,9 @@ def _plain_greedy(
     keys_J: Tensor,
     prices_J: Tensor | None,
     batch_size: int,
-    rng: torch.Generator,
+    shuffle_J: Tensor,
 ) -> tuple[list[int], list[float]]:
     """What `_lazy_greedy` gives, with every gain worked out anew at each pick."""
-    shuffle_J = torch.randperm(len(value_J), generator=rng).to(value_J.device)
     kernel_J_E = coverage.similarities(rows_J_D)
     bound_J = value_J.clone()
     picks: list[int] = []
@@ -180,15 +190,14 @@ def _lazy_greedy(
     keys_J: Tensor,
     prices_J: Tensor | None,
     batch_size: int,
-    rng: torch.Generator,
+    shuffle_J: Tensor,
 ) -> tuple[list[int], list[float]]:
     """Picks and their values, in order; fewer than `batch_size` where nothing else has a positive value.
 
-    Candidates are ordered by (value, place in a random order). `value_J` holds bounds; `round_J` says at which pick
+    Candidates are ordered by (value, place in `shuffle_J`). `value_J` holds bounds; `round_J` says at which pick
     each was last exact.
     """
     n, device = len(value_J), value_J.device
-    shuffle_J = torch.randperm(n, generator=rng).to(device)
     rank_J = torch.empty_like(shuffle_J)
     rank_J[shuffle_J] = torch.arange(n, device=device)
     round_J = torch.zeros(n, dtype=torch.int64, device=device)
