@@ -31,6 +31,7 @@ from autoal.strategies.margin_dropout import MarginDropout
 from autoal.strategies.maxherding import MaxHerding
 from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
+from autoal.strategies.ntk_lookahead import NTKLookAhead
 from autoal.strategies.poal import Poal
 from autoal.strategies.power_bald import PowerBALD
 from autoal.strategies.probcover import ProbCover
@@ -70,6 +71,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "spn_variation_ratio": SPNVariationRatio,
     # gradient
     "badge": BADGE,
+    "ntk_lookahead": NTKLookAhead,
     "bait": BAIT,
     # diversity
     "kmeans": KMeans,
