@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,22 +11,26 @@ __all__ = ["best_gain"]
 
 
 def best_gain(
-    bounds_N: Tensor, gains_of: Callable[[Tensor], Tensor], lazy: bool = True, first: int = 64
+    bounds_N: Tensor, looks: Sequence[Callable[[Tensor], Tensor]], lazy: bool = True, first: int = 64
 ) -> tuple[int, float]:
-    """Position and value of the largest gain, where no gain is above its bound; `gains_of` positions gives theirs.
+    """Position and value of the largest gain, where no gain is above its bound.
 
-    Writes what it works out into `bounds_N`, where gains that only fall are the bounds of the next call. A bound of
-    -inf is never looked at. Points are looked at by falling bound, `first` of them, then twice as many and so on,
-    until the largest is not a bound but a gain. With `lazy=False` all are.
+    `looks` map positions to values, each closer than the one before: upper bounds, and last the gains themselves.
+    Points are looked at by falling bound, `first` of them at a time, later twice as many and so on, until the largest
+    value is a gain. What is found is written into `bounds_N`, where gains that only fall are the bounds of the next
+    call. A bound of -inf is never looked at. With `lazy=False` all points get the last look.
     """
-    fresh_N = bounds_N == -torch.inf
-    count = first if lazy else len(bounds_N)
+    last = len(looks)
+    level_N = torch.where(bounds_N == -torch.inf, last, 0 if lazy else last - 1)
+    counts = [first * 4 ** (last - 1 - level) if lazy else len(bounds_N) for level in range(last)]
     while True:
         best = int(bounds_N.argmax())
-        if fresh_N[best]:
+        level = int(level_N[best])
+        if level == last:
             return best, float(bounds_N[best])
-        highest = bounds_N.topk(min(count, len(bounds_N))).indices
-        stale = highest[~fresh_N[highest]]
-        bounds_N[stale] = gains_of(stale)
-        fresh_N[stale] = True
-        count *= 2
+        highest = bounds_N.topk(min(counts[level], len(bounds_N))).indices
+        highest = highest[level_N[highest] == level]
+        found = looks[level](highest)
+        bounds_N[highest] = found if level == last - 1 else torch.minimum(found, bounds_N[highest])
+        level_N[highest] += 1
+        counts[level] *= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from autoal.errors import InvalidInput
 from autoal.outputs import PoolView
 from autoal.strategies._information import by_rows, entropy
-from autoal.strategies._joint import LabelTable, expected_entropy
+from autoal.strategies._joint import Configurations, LabelTable, condensed, expected_entropy, merged
 from autoal.strategies._lazy import best_gain
 from autoal.strategies._regression import noise_variance, sample_features
 from autoal.strategies._stochastic import stochastic_keys
@@ -22,14 +23,16 @@ __all__ = ["BatchBALD", "greedy_information", "greedy_log_det"]
 SATURATED = 1e-3
 """Share of log C: a batch is taken to know all it can after `PATIENCE` gains in a row below this."""
 PATIENCE = 3
+LEVELS = (6, 9)
+"""Powers of two: to how many groups labelings are merged for first and second looks at a point."""
 
 
 class BatchBALD(Strategy):
     """Builds the batch whose labels together say most about the model: a copy of a chosen point adds little.
 
     Greedy, which finds at least 1 - 1/e of the best. The labelings of the batch are enumerated while there are at most
-    `limit`; beyond that `draws` of them are drawn. `lazy` skips points that cannot be best: with enumerated labelings
-    the picks are the same, with drawn ones nearly so.
+    `limit`; beyond that `draws` of them are drawn. `lazy` looks closely only at points that could still be best: with
+    enumerated labelings the picks are the same, with drawn ones nearly so.
 
     K samples cannot be told apart by more than log K nats, so a batch is soon saturated; after three gains in a row
     below log C / 1000 the rest is drawn in proportion to BALD, as in PowerBALD. Points not picked are ordered by
@@ -81,14 +84,18 @@ def greedy_information(
     bounds_n = single_N[order_N]
     enough = SATURATED * math.log(log_probs_N_K_C.shape[2])
 
-    def gains_of(places: Tensor) -> Tensor:
+    def look(known: Configurations, places: Tensor) -> Tensor:
         rows = log_probs_N_K_C[order_N[places]].double()
-        return expected_entropy(table, rows) - by_rows(lambda part: entropy(part).mean(dim=1), rows)
+        return expected_entropy(known, rows) - by_rows(lambda part: entropy(part).mean(dim=1), rows)
 
     places: list[int] = []
     gains: list[float] = []
     while len(places) < count:
-        place, gain = best_gain(bounds_n, gains_of, lazy) if places else (0, float(bounds_n[0]))
+        place, gain = 0, float(bounds_n[0])
+        if places:
+            known = table.configurations if table.exact or not lazy else condensed(table.configurations)
+            tables = [merged(known, levels) for levels in LEVELS if len(known.mass_M) > 4 * 2**levels] + [known]
+            place, gain = best_gain(bounds_n, [partial(look, each) for each in tables], lazy)
         places.append(place)
         gains.append(gain)
         bounds_n[place] = -torch.inf

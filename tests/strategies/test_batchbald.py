@@ -97,7 +97,7 @@ def test_lazy_search_looks_at_few_points():
         seen.append(len(places))
         return bounds[places] / (1 + (places > 9_990))
 
-    assert best_gain(bounds.clone(), gains_of) == (9_990, 9_990.0)
+    assert best_gain(bounds.clone(), [gains_of]) == (9_990, 9_990.0)
     assert sum(seen) == 64
 
 

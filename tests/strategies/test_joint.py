@@ -8,7 +8,7 @@ import torch
 
 from autoal.errors import InvalidInput
 from autoal.strategies._information import entropy, mutual_information
-from autoal.strategies._joint import LabelTable, expected_entropy
+from autoal.strategies._joint import LabelTable, condensed, expected_entropy, merged
 from tests.helpers import mc, random_outputs, seeded
 
 
@@ -28,7 +28,7 @@ def test_nothing_is_known_at_first():
     assert table.exact and table.mass_M.tolist() == [1.0] and table.weights_M_K.tolist() == [[0.25] * 4]
     rows = some()
     even = LabelTable(rows.shape[1], seeded())
-    torch.testing.assert_close(expected_entropy(even, rows), entropy(rows.exp().mean(dim=1).log()))
+    torch.testing.assert_close(expected_entropy(even.configurations, rows), entropy(rows.exp().mean(dim=1).log()))
 
 
 def test_one_label_by_hand():
@@ -57,14 +57,14 @@ def test_impossible_configurations_are_left_out():
 def test_drawn_configurations_have_the_same_means(limit):
     """Points 0-2 in the table, drawn from the first, second or third on: within four standard errors of the exact."""
     rows = some()
-    exact = expected_entropy(table_of(rows[:3]), rows)
+    exact = expected_entropy(table_of(rows[:3]).configurations, rows)
     runs = []
     for seed in range(20):
         table = LabelTable(6, seeded(seed), limit=limit, draws=600)
         for row in rows[:3]:
             table.extend(row)
         assert not table.exact and len(table.mass_M) == 600
-        runs.append(expected_entropy(table, rows))
+        runs.append(expected_entropy(table.configurations, rows))
     drawn = torch.stack(runs)
     assert ((drawn.mean(dim=0) - exact).abs() < 4 * drawn.std(dim=0) / 20**0.5 + 1e-6).all()
 
@@ -83,7 +83,7 @@ def test_drawn_labels_are_possible_for_their_owner():
 
 def test_the_gain_of_a_first_point_is_its_mutual_information():
     rows = some(30)
-    gains = expected_entropy(LabelTable(6, seeded()), rows) - entropy(rows).mean(dim=1)
+    gains = expected_entropy(LabelTable(6, seeded()).configurations, rows) - entropy(rows).mean(dim=1)
     torch.testing.assert_close(gains, mutual_information(rows))
 
 
@@ -92,18 +92,53 @@ def test_two_copies_and_three():
     single = float(mutual_information(leaning))
     values = [single]
     for known in (1, 2):
-        gain = expected_entropy(table_of(leaning.repeat(known, 1, 1)), leaning) - entropy(leaning).mean(dim=1)
+        gain = expected_entropy(table_of(leaning.repeat(known, 1, 1)).configurations, leaning) - entropy(leaning).mean(
+            dim=1
+        )
         values.append(values[-1] + float(gain))
     assert values == pytest.approx([0.368064, 0.514375, 0.597782], abs=1e-6)
 
 
 def test_chunks_change_nothing(monkeypatch):
     rows = some()
-    whole = expected_entropy(table_of(rows[:2]), rows)
+    whole = expected_entropy(table_of(rows[:2]).configurations, rows)
     monkeypatch.setattr("autoal.compute.CHUNK_BYTES", 1)
-    torch.testing.assert_close(expected_entropy(table_of(rows[:2]), rows), whole)
+    torch.testing.assert_close(expected_entropy(table_of(rows[:2]).configurations, rows), whole)
 
 
 def test_a_table_without_samples_is_refused():
     with pytest.raises(InvalidInput, match="samples=0"):
         LabelTable(0, seeded())
+
+
+def test_merged_configurations_bound_the_entropy_from_above_and_closer_with_more_groups():
+    rows = some(9)
+    known = table_of(rows[:5]).configurations
+    exact, before = expected_entropy(known, rows), None
+    for levels in (0, 2, 4, 6):
+        groups = merged(known, levels)
+        assert 0.9 * 2**levels < len(groups.mass_M) <= 2**levels
+        assert float(groups.mass_M.sum()) == pytest.approx(float(known.mass_M.sum()))
+        bound = expected_entropy(groups, rows)
+        assert (bound >= exact - 1e-12).all()
+        assert before is None or float(bound.sum()) < before
+        before = float(bound.sum())
+    torch.testing.assert_close(expected_entropy(merged(known, 8), rows), exact)  # 243 configurations, one a group
+
+
+def test_merging_what_is_alike_loses_nothing():
+    known = table_of(some(1)).configurations
+    torch.testing.assert_close(merged(known, 3).weights_M_K.unique(dim=0), known.weights_M_K.unique(dim=0))
+
+
+def test_condensing_overstates_what_can_be_gained_by_no_more_than_the_share():
+    rows = random_outputs(9, 0, 3, dtype=torch.float64).require("mc_log_probs")
+    known = table_of(rows[:7], limit=0, draws=600).configurations
+    known = type(known)(known.weights_M_K.double(), known.mass_M.double())
+    left_open = float((torch.special.entr(known.weights_M_K).sum(dim=1) * known.mass_M).sum())
+    for share in (1e-3, 0.1):
+        fewer = condensed(known, share)
+        assert len(fewer.mass_M) < len(known.mass_M) and float(fewer.mass_M.sum()) == pytest.approx(1)
+        over = expected_entropy(fewer, rows) - expected_entropy(known, rows)
+        assert -1e-12 < float(over.min()) and float(over.max()) < share * left_open
+    torch.testing.assert_close(condensed(known, 0.0).mass_M.sort().values, known.mass_M.sort().values)
