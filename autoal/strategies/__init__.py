@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from autoal.errors import InvalidInput, UnknownName
 from autoal.strategies.badge import BADGE
 from autoal.strategies.bait import BAIT
+from autoal.strategies.balance import Balance
 from autoal.strategies.bald import BALD
 from autoal.strategies.bald_ensemble import BALDEnsemble
 from autoal.strategies.base import Proposal, Strategy
+from autoal.strategies.batch_balance import BatchBalance
 from autoal.strategies.batchbald import BatchBALD
 from autoal.strategies.energy import Energy
 from autoal.strategies.entropy import Entropy
@@ -69,6 +71,8 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "batchbald": BatchBALD,
     "spn_entropy": SPNEntropy,
     "spn_variation_ratio": SPNVariationRatio,
+    "balance": Balance,
+    "batch_balance": BatchBalance,
     # gradient
     "badge": BADGE,
     "ntk_lookahead": NTKLookAhead,
