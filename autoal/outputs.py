@@ -128,13 +128,33 @@ class Validation(NamedTuple):
     """(V,) int64 in 0..C-1."""
 
 
+_AXES = {
+    "means": 1,
+    **dict.fromkeys(("mc_log_probs", "ensemble_log_probs", "greedy_log_probs", "deviations"), 3),
+}
+
+
 def check_outputs(outputs: ModelOutputs, n: int, num_classes: int | None, what: str) -> None:
-    """Raises InvalidInput where a field has the wrong length or width, or holds NaN (naming the rows)."""
+    """Raises InvalidInput where a field has the wrong length or width, or holds NaN (naming the rows).
+
+    `num_classes` 0 is a regression, None where it is not known.
+    """
     for name in sorted(outputs.present()):
         tensor = outputs.require(name)
-        if tensor.shape[0] != n:
-            raise InvalidInput(f"{name} of the {what} has {tensor.shape[0]} rows; wanted {n}, one for each point")
-        if num_classes is not None and name.endswith(("log_probs", "logits")) and tensor.shape[-1] != num_classes:
+        if tensor.ndim == 0 or tensor.shape[0] != n:
+            raise InvalidInput(
+                f"{name} of the {what} has shape {tuple(tensor.shape)}; wanted {n} rows, one for each point"
+            )
+        if tensor.ndim != _AXES.get(name, 2):
+            raise InvalidInput(
+                f"{name} of the {what} has shape {tuple(tensor.shape)}; wanted {_AXES.get(name, 2)} axes"
+            )
+        of_classes = name.endswith(("log_probs", "logits"))
+        if num_classes is not None and name in ("means", "mc_means") and num_classes > 0:
+            raise InvalidInput(f"{name} of the {what} belongs to a regression, and there are {num_classes} classes")
+        if num_classes == 0 and of_classes:
+            raise InvalidInput(f"{name} of the {what} belongs to classes, and this is a regression; wanted means")
+        if num_classes is not None and of_classes and tensor.shape[-1] != num_classes:
             raise InvalidInput(
                 f"{name} of the {what} has {tensor.shape[-1]} columns, but there are {num_classes} classes; "
                 "the model's last layer must have one output per class"

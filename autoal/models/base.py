@@ -26,10 +26,13 @@ class ModelAdapter(Protocol):
 
     @property
     def provides(self) -> frozenset[str]:
-        """Fields of ModelOutputs it can give."""
+        """Fields of ModelOutputs it can give; where the task is known after `fit` only, those of both tasks before."""
 
     def fit(self, rows: Any, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
-        """Trains from scratch on rows[indices] with labels (n,) in 0..num_classes-1, as a function of `seed`."""
+        """Trains from scratch on rows[indices] with labels (n,) in 0..num_classes-1, as a function of `seed`.
+
+        `num_classes` 0 is a regression: labels are targets, (n,) float64.
+        """
 
     def outputs(
         self, rows: Any, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
@@ -38,3 +41,6 @@ class ModelAdapter(Protocol):
 
     def predict_log_probs(self, rows: Any, indices: Tensor) -> Tensor:
         """(n, C) float32 log probabilities on the CPU, for evaluation."""
+
+    def predict_means(self, rows: Any, indices: Tensor) -> Tensor:
+        """(n,) float32 predicted targets on the CPU, for evaluation of a regression."""

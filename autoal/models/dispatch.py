@@ -31,31 +31,34 @@ def as_adapter(
     probs: Any = None,
     embeddings: Any = None,
     mc_probs: Any = None,
+    means: Any = None,
+    mc_means: Any = None,
     config: TrainConfig | None = None,
     mc_samples: int | None = None,
     progress: Progress | None = None,
 ) -> ModelAdapter:
-    """The adapter for `model`.
+    """The adapter for `model`; `num_classes` 0 is a regression.
 
-    - None: a small MLP or CNN that suits rows of this shape; where `probs` are given, nothing but them.
+    - None: a small MLP or CNN that suits rows of this shape; where `probs` or `means` are given, nothing but them.
     - an nn.Module, a module class or a function that makes one, without arguments or from (row_shape, num_classes);
-    - a scikit-learn or skorch classifier; a ModelAdapter as it is.
+    - a scikit-learn or skorch classifier or regressor; a ModelAdapter as it is.
 
-    `probs`, `embeddings` and `mc_probs` (one row for each row of the data) take the place of the model's own outputs.
+    `probs`, `embeddings`, `mc_probs`, `means` and `mc_means` (one row for each row of the data) take the place of the
+    model's own outputs.
     `config`, `mc_samples` and `progress` go to the adapters that know them. Raises InvalidInput for anything else.
     """
-    extras = {"probs": probs, "embeddings": embeddings, "mc_probs": mc_probs}
+    extras = {"probs": probs, "embeddings": embeddings, "mc_probs": mc_probs, "means": means, "mc_means": mc_means}
     given = {name: values for name, values in extras.items() if values is not None}
     overlay = PrecomputedModel(**given) if given else None
-    if model is None and overlay is not None and probs is not None:
+    if model is None and overlay is not None and given.keys() & {"probs", "means"}:
         return overlay
     samples: dict[str, Any] = {} if mc_samples is None else {"mc_samples": mc_samples}
     adapter: ModelAdapter
     if model is None:
         model = partial(default_net, tuple(row_shape), num_classes)
-    if isinstance(model, ModelAdapter):
+    if _is_adapter(model):
         adapter = model
-    elif isinstance(model, BaseEstimator) or (hasattr(model, "predict_proba") and not isinstance(model, type)):
+    elif isinstance(model, BaseEstimator) or _is_estimator(model):
         adapter = SklearnModel(model, **samples)
     elif isinstance(model, nn.Module):
         adapter = TorchModel(model, config=config, device=device, progress=progress, **samples)
@@ -67,9 +70,21 @@ def as_adapter(
     else:
         raise InvalidInput(
             f"got model of type {type(model).__name__}; wanted an nn.Module, a function that makes one, a scikit-learn "
-            "classifier with predict_proba, a ModelAdapter, or None for a small network of ours"
+            "classifier with predict_proba or regressor, a ModelAdapter, or None for a small network of ours"
         )
     return adapter if overlay is None else OverlaidModel(adapter, overlay)
+
+
+def _is_adapter(model: Any) -> bool:
+    """A ModelAdapter may lack the `predict_` method of the task it is not made for."""
+    has = [hasattr(model, name) for name in ("predict_log_probs", "predict_means")]
+    return any(has) and all(hasattr(model, name) for name in ("provides", "fit", "outputs"))
+
+
+def _is_estimator(model: Any) -> bool:
+    if isinstance(model, (type, nn.Module)):
+        return False
+    return hasattr(model, "predict_proba") or (hasattr(model, "fit") and hasattr(model, "predict"))
 
 
 def _without_arguments(

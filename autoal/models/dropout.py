@@ -82,7 +82,7 @@ class DropoutSampler:
         self._traced, self._linears = [], []
 
     def trace(self, x: Tensor) -> Tensor:
-        """(n, C) logits of the deterministic module; `samples()` then refers to this chunk."""
+        """(n, C) logits, or what else it gives, of the deterministic module; `samples()` then refers to this chunk."""
         self._sample, self._x = None, x
         self._traced, self._linears = [], []
         self._logits = logits_of(self.module(x))
@@ -92,7 +92,7 @@ class DropoutSampler:
         """(n, K, C) logits of the chunk last traced."""
         assert self._x is not None and self._logits is not None, "trace a chunk first"
         if not self._traced:  # nothing drops: every sample is the module itself
-            return self._logits[:, None].expand(-1, self.n_samples, -1).contiguous()
+            return torch.stack([self._logits] * self.n_samples, dim=1)
         head = self._masked_head()
         if head is not None:
             name, linear, features = head

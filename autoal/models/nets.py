@@ -17,12 +17,13 @@ class EmbeddingNet(nn.Module):
     """A network that is `head(dropout(embed(x)))`. Subclasses build their trunk and say what `stages` are.
 
     The only dropout sits between trunk and head, so MC samples cost one pass of the trunk (see models.dropout).
+    `num_classes` 0 is a regression: one output.
     """
 
     def __init__(self, embedding_width: int, num_classes: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(embedding_width, num_classes)
+        self.head = nn.Linear(embedding_width, max(1, num_classes))
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """Features after each stage of the trunk, (n, width) each, pooled over space; the last one is `embed(x)`."""
@@ -33,7 +34,7 @@ class EmbeddingNet(nn.Module):
         return self.stages(x)[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, C) logits."""
+        """(n, C) logits, or (n, 1) in a regression."""
         return self.head(self.dropout(self.embed(x)))
 
 
@@ -120,6 +121,8 @@ class _Residual(nn.Module):
 
 def default_net(row_shape: Sequence[int], num_classes: int) -> EmbeddingNet:
     """The network for users who bring none: SmallCNN for images (c, h, w) of 8x8 and more, else an MLP.
+
+    `num_classes` 0 is a regression: one output.
 
     >>> type(default_net((3, 32, 32), 10)).__name__
     'SmallCNN'

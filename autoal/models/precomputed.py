@@ -11,6 +11,7 @@ from torch import Tensor
 from autoal.data.rows import Rows
 from autoal.errors import InvalidInput, MissingOutput
 from autoal.models.base import ModelAdapter
+from autoal.models.targets import check_labels, fields_of
 from autoal.outputs import ModelOutputs
 
 __all__ = ["OverlaidModel", "PrecomputedModel"]
@@ -19,21 +20,29 @@ __all__ = ["OverlaidModel", "PrecomputedModel"]
 class PrecomputedModel:
     """ModelAdapter of arrays with one row for each row of the data (labeled ones too), in the same order.
 
-    `probs` (n, C) and `mc_probs` (n, K, C) are probabilities, `embeddings` (n, D) any numbers. `fit` trains nothing.
+    `probs` (n, C) and `mc_probs` (n, K, C) are probabilities, `embeddings` (n, D) any numbers; in a regression, `means`
+    (n,) and `mc_means` (n, K) are predicted targets. `fit` trains nothing.
 
     Raises InvalidInput for NaN, negative values, and rows that do not sum to 1 within 0.001 (logits, most likely);
     smaller differences are divided out.
     """
 
-    def __init__(self, probs: Any = None, embeddings: Any = None, mc_probs: Any = None) -> None:
+    def __init__(
+        self, probs: Any = None, embeddings: Any = None, mc_probs: Any = None, means: Any = None, mc_means: Any = None
+    ) -> None:
         fields = {
             "log_probs": None if probs is None else _log_probs(probs, "probs", 2),
             "mc_log_probs": None if mc_probs is None else _log_probs(mc_probs, "mc_probs", 3),
             "embeddings": None if embeddings is None else _numbers(embeddings, "embeddings", 2),
+            "means": None if means is None else _numbers(means, "means", 1),
+            "mc_means": None if mc_means is None else _numbers(mc_means, "mc_means", 2),
         }
         self._fields = {name: tensor for name, tensor in fields.items() if tensor is not None}
         if not self._fields:
-            raise InvalidInput("got no outputs; wanted probs (n, C), embeddings (n, D) or mc_probs (n, K, C)")
+            raise InvalidInput(
+                "got no outputs; wanted probs (n, C), embeddings (n, D), mc_probs (n, K, C), means (n,) or "
+                "mc_means (n, K)"
+            )
         lengths = {name: len(tensor) for name, tensor in self._fields.items()}
         if len(set(lengths.values())) > 1:
             raise InvalidInput(
@@ -48,6 +57,13 @@ class PrecomputedModel:
     def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
         """Checks the length and the number of classes; trains nothing."""
         self._check_length(rows)
+        check_labels(labels, num_classes)
+        wrong = sorted(self.provides - fields_of(num_classes))
+        if wrong:
+            raise InvalidInput(
+                f"got {', '.join(name.replace('log_', '') for name in wrong)} for "
+                + ("a classification; means belong to a regression" if num_classes else "a regression; wanted means")
+            )
         for name in ("log_probs", "mc_log_probs"):
             if name in self._fields and self._fields[name].shape[-1] != num_classes:
                 raise InvalidInput(
@@ -71,6 +87,10 @@ class PrecomputedModel:
     def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:
         needs = frozenset({"log_probs"})
         return self.outputs(rows, indices, needs, seed=0, device=torch.device("cpu")).require("log_probs")
+
+    def predict_means(self, rows: Rows, indices: Tensor) -> Tensor:
+        needs = frozenset({"means"})
+        return self.outputs(rows, indices, needs, seed=0, device=torch.device("cpu")).require("means")
 
     def _check_length(self, rows: Rows) -> None:
         if len(rows) != self._length:
@@ -111,11 +131,16 @@ class OverlaidModel:
         chosen = self.overlay if "log_probs" in self.overlay.provides else self.model
         return chosen.predict_log_probs(rows, indices)
 
+    def predict_means(self, rows: Rows, indices: Tensor) -> Tensor:
+        """The precomputed ones where given, else of the model."""
+        chosen = self.overlay if "means" in self.overlay.provides else self.model
+        return chosen.predict_means(rows, indices)
+
 
 def _numbers(values: Any, name: str, ndim: int) -> Tensor:
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.dtype.kind not in "biuf" or array.ndim != ndim or 0 in array.shape:
-        wanted = "(n, K, C)" if ndim == 3 else "(n, C)" if name == "probs" else "(n, D)"
+        wanted = {"probs": "(n, C)", "mc_probs": "(n, K, C)", "means": "(n,)", "mc_means": "(n, K)"}.get(name, "(n, D)")
         raise InvalidInput(
             f"got {name} of dtype {array.dtype} and shape {array.shape}; wanted numbers of shape {wanted}"
         )

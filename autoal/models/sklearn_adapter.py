@@ -1,4 +1,4 @@
-"""A scikit-learn classifier as a model; skorch's too."""
+"""A scikit-learn classifier or regressor as a model; skorch's too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from autoal.compute import chunks
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.sklearn_features import Featurizer
-from autoal.models.sklearn_members import can_sample, member_probabilities
+from autoal.models.sklearn_members import can_sample, member_means, member_probabilities
+from autoal.models.targets import check_labels, fields_of
 from autoal.outputs import ModelOutputs
 
 __all__ = ["SklearnModel", "log_probabilities"]
@@ -26,25 +27,27 @@ _FLOOR = 1e-12
 
 
 class SklearnModel:
-    """ModelAdapter of an estimator with `fit` and `predict_proba`; the estimator itself is cloned, never fitted.
+    """ModelAdapter of a classifier with `predict_proba`, or of a regressor; the estimator is cloned, never fitted.
 
     It gets the rows as `Rows.native` has them (float64, sparse where the input was; images flattened), a skorch net as
     float32 in their own shape, and a pipeline with a ColumnTransformer the DataFrame the user passed. Every
     `random_state` in it is set from the seed. A class without labels yet gets probability 1e-12.
 
-    Embeddings: the hidden layer of an MLPClassifier, else what the last step of a pipeline sees, standardised over
-    all rows of what `fit` was given (so that other rows land in the same space), else the standardised inputs; sparse
-    ones are reduced to 64 columns. Ensembles whose members have
-    `predict_proba` (forests, bagging, voting) give MC samples: their first `mc_samples` members.
+    Embeddings: the hidden layer of an MLPClassifier or MLPRegressor, else what the last step of a pipeline sees,
+    standardised over all rows of what `fit` was given (so that other rows land in the same space), else the
+    standardised inputs; sparse ones are reduced to 64 columns. `inputs` are the rows themselves, standardised and
+    reduced in the same way. Ensembles whose members have `predict_proba` (forests, bagging, voting), and those of
+    regressors, give MC samples: their first `mc_samples` members. Targets of a regressor are not scaled
+    (TransformedTargetRegressor does that).
 
-    Raises InvalidInput for an estimator without `predict_proba`.
+    Raises InvalidInput for an estimator that is no regressor and has no `predict_proba`.
     """
 
     def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32) -> None:
         name = type(estimator).__name__
-        if is_regressor(estimator):
-            raise InvalidInput(f"got {name}, a regressor; regression is not available yet in this version")
-        if not hasattr(estimator, "fit") or not hasattr(estimator, "predict_proba"):
+        self.regressor = is_regressor(estimator)
+        """Whether it predicts targets, and not classes."""
+        if not self.regressor and not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
             raise InvalidInput(
                 f"got {name}, which has no predict_proba; wrap it: "
                 f"sklearn.calibration.CalibratedClassifierCV({name}()), or choose an option that gives probabilities"
@@ -54,15 +57,26 @@ class SklearnModel:
         """The clone the latest `fit` trained; None before."""
         self.num_classes = 0
         self._featurizer: Featurizer | None = None
+        self._standard = Featurizer(None)
         self._fitted_on: Rows | None = None
 
     @property
     def provides(self) -> frozenset[str]:
-        samples = {"mc_log_probs"} if can_sample(_last_step(self.estimator)) else set()
-        return frozenset({"log_probs", "embeddings"} | samples)
+        given = {"log_probs", "means", "embeddings", "inputs"}
+        if can_sample(_last_step(self.estimator)):
+            given |= {"mc_log_probs", "mc_means"}
+        return frozenset(given) & fields_of(0 if self.regressor else 1)
 
     def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
         """Fits a clone on rows[indices]. Raises InvalidInput with the estimator's own words where it fails."""
+        check_labels(labels, num_classes)
+        if self.regressor != (num_classes == 0):
+            name = type(self.estimator).__name__
+            raise InvalidInput(
+                f"got {num_classes} classes for {name}, a regressor; wanted targets, or a classifier"
+                if self.regressor
+                else f"got targets of a regression for {name}, a classifier; wanted classes, or a regressor"
+            )
         fitted: Any = clone(self.estimator)
         parameters = fitted.get_params(deep=True)
         seeds = {
@@ -74,13 +88,13 @@ class SklearnModel:
             fitted.set_params(**seeds)
         with rng.isolated(rng.derive_seed(seed, "sklearn")):
             try:
-                fitted.fit(self._inputs(rows, indices), labels.cpu().numpy())
+                fitted.fit(self._inputs(rows, indices), self._labels(labels))
             except AutoALError:
                 raise
             except Exception as error:
                 raise InvalidInput(
-                    f"{type(fitted).__name__}.fit fails on {len(indices)} rows of {len(labels.unique())} classes: "
-                    f"{error}"
+                    f"{type(fitted).__name__}.fit fails on {len(indices)} rows"
+                    + (f": {error}" if self.regressor else f" of {len(labels.unique())} classes: {error}")
                 ) from error
         self.fitted, self.num_classes, self._fitted_on = fitted, num_classes, rows
         self._featurizer = Featurizer(fitted)
@@ -104,20 +118,39 @@ class SklearnModel:
             if "embeddings" in needs:
                 fitted_on = self._fitted_on
                 self._featurizer.look_at(fitted_on, lambda part: self._inputs(fitted_on, part))
+            if "inputs" in needs:
+                self._standard.look_at(self._fitted_on, self._fitted_on.native)
             for part in chunks(len(indices), 32.0 * width):
                 x = self._inputs(rows, indices[part])
                 if "log_probs" in needs:
                     parts["log_probs"].append(self._log_probs(x))
+                if "means" in needs:
+                    parts["means"].append(_targets(self._predicted(x)))
                 if "embeddings" in needs:
                     parts["embeddings"].append(self._featurizer(x))
+                if "inputs" in needs:
+                    parts["inputs"].append(self._standard(rows.native(indices[part])))
                 if "mc_log_probs" in needs:
                     parts["mc_log_probs"].append(self._member_log_probs(x))
+                if "mc_means" in needs:
+                    members = member_means(_last_step(self.fitted), self._before_last(x), self.mc_samples)
+                    parts["mc_means"].append(torch.stack([_targets(member) for member in members], dim=1))
         return ModelOutputs(**{name: torch.cat(tensors).to(device) for name, tensors in parts.items() if tensors})
 
     def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:
         """(n, C) float32 log probabilities on the CPU."""
         needs = frozenset({"log_probs"})
         return self.outputs(rows, indices, needs, seed=0, device=torch.device("cpu")).require("log_probs")
+
+    def predict_means(self, rows: Rows, indices: Tensor) -> Tensor:
+        """(n,) float32 predicted targets on the CPU."""
+        needs = frozenset({"means"})
+        return self.outputs(rows, indices, needs, seed=0, device=torch.device("cpu")).require("means")
+
+    def _labels(self, labels: Tensor) -> NDArray[Any]:
+        values = labels.cpu().numpy()
+        narrow = self.regressor and (_is_skorch(self.estimator) or _is_skorch(_last_step(self.estimator)))
+        return values.astype(np.float32).reshape(-1, 1) if narrow else values
 
     def _inputs(self, rows: Rows, indices: Tensor) -> Any:
         if _is_skorch(self.estimator):
@@ -141,10 +174,21 @@ class SklearnModel:
         classes = np.asarray(getattr(self.fitted, "classes_", np.arange(probs.shape[1]))).astype(np.int64)
         return log_probabilities(probs, classes, self.num_classes)
 
+    def _predicted(self, x: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self.fitted.predict(x))
+        except AutoALError:
+            raise
+        except Exception as error:
+            raise InvalidInput(f"{type(self.fitted).__name__}.predict fails: {error}") from error
+
+    def _before_last(self, x: Any) -> Any:
+        """What the last step of a pipeline sees."""
+        several = isinstance(self.fitted, Pipeline) and len(self.fitted) > 1
+        return self.fitted[:-1].transform(x) if several else x
+
     def _member_log_probs(self, x: Any) -> Tensor:
-        ensemble, last = self.fitted, _last_step(self.fitted)
-        x = ensemble[:-1].transform(x) if isinstance(ensemble, Pipeline) and len(ensemble) > 1 else x
-        members = member_probabilities(last, x, self.mc_samples)
+        members = member_probabilities(_last_step(self.fitted), self._before_last(x), self.mc_samples)
         return torch.stack([log_probabilities(probs, codes, self.num_classes) for probs, codes in members], dim=1)
 
 
@@ -153,6 +197,11 @@ def log_probabilities(probs: NDArray[Any], classes: NDArray[np.int64], num_class
     full = np.full((len(probs), num_classes), _FLOOR)
     full[:, classes] = np.maximum(probs, _FLOOR)
     return torch.from_numpy(np.log(full / full.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+def _targets(predicted: NDArray[Any]) -> Tensor:
+    """(n,) float32; estimators of several outputs that were given one may answer (n, 1)."""
+    return torch.from_numpy(predicted.reshape(len(predicted)).astype(np.float32))
 
 
 def _last_step(estimator: Any) -> Any:

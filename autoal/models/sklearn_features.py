@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse, special
 from sklearn.decomposition import TruncatedSVD
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from autoal.models.standardise import Standardise, column_moments
 
 __all__ = ["Featurizer"]
 
+_NETWORKS = (MLPClassifier, MLPRegressor)
 _SPARSE_WIDTH = 64
 _HELD_BYTES = 2**29
 
@@ -33,7 +34,7 @@ _ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 class Featurizer:
-    """From the inputs of a fitted estimator to features (n, D) float32.
+    """From the inputs of a fitted estimator to features (n, D) float32; of None, the inputs themselves, standardised.
 
     `look_at(rows, inputs)` reads all rows once, without labels, for means, deviations and the reduction of sparse
     inputs; it is remembered until the rows change. The moments do not depend on the order of the rows.
@@ -50,7 +51,7 @@ class Featurizer:
     def look_at(self, rows: Rows, inputs: Callable[[Tensor], Any]) -> None:
         """Prepares for `rows`; `inputs(indices)` gives them as the estimator takes them."""
         key = rows.fingerprint()
-        if key == self._seen or isinstance(self._last, MLPClassifier):
+        if key == self._seen or isinstance(self._last, _NETWORKS):
             return
         self._svd = self._scale = None
 
@@ -70,7 +71,7 @@ class Featurizer:
 
     def __call__(self, x: Any) -> Tensor:
         x = self._transformed(x)
-        if isinstance(self._last, MLPClassifier):
+        if isinstance(self._last, _NETWORKS):
             return torch.from_numpy(_hidden(self._last, x).astype(np.float32))
         assert self._scale is not None, "look_at comes first"
         return self._scale(self._dense(x).float())
@@ -85,7 +86,7 @@ class Featurizer:
         return torch.from_numpy(x.reshape(len(x), -1).astype(np.float64))
 
 
-def _hidden(network: MLPClassifier, x: Any) -> NDArray[Any]:
+def _hidden(network: MLPClassifier | MLPRegressor, x: Any) -> NDArray[Any]:
     """(n, D) activations of the last hidden layer."""
     activation = _ACTIVATIONS[network.activation]
     for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):

@@ -7,18 +7,30 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import BaggingClassifier, ExtraTreesClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 
-__all__ = ["can_sample", "member_probabilities"]
+__all__ = ["can_sample", "member_means", "member_probabilities"]
 
 _ENSEMBLES = (RandomForestClassifier, ExtraTreesClassifier, BaggingClassifier, VotingClassifier)
+_REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor, BaggingRegressor, VotingRegressor)
 
 
 def can_sample(estimator: Any) -> bool:
-    """Whether the estimator, fitted or not, is an ensemble of classifiers with `predict_proba`.
+    """Whether the estimator, fitted or not, is an ensemble of regressors, or of classifiers with `predict_proba`.
 
     Boosting is not: its members correct each other and are no draws from one distribution.
     """
+    if isinstance(estimator, _REGRESSORS):
+        return True
     if not isinstance(estimator, _ENSEMBLES):
         return False
     if isinstance(estimator, VotingClassifier):
@@ -39,3 +51,10 @@ def member_probabilities(ensemble: Any, x: Any, most: int) -> Iterator[tuple[NDA
     for number, member in enumerate(ensemble.estimators_[:most]):
         seen = x if columns is None else x[:, columns[number]]
         yield member.predict_proba(seen), classes[np.asarray(member.classes_).astype(np.int64)]
+
+
+def member_means(ensemble: Any, x: Any, most: int) -> Iterator[NDArray[np.float64]]:
+    """(n,) targets predicted by each of the first `most` members."""
+    columns = getattr(ensemble, "estimators_features_", None)
+    for number, member in enumerate(ensemble.estimators_[:most]):
+        yield np.asarray(member.predict(x if columns is None else x[:, columns[number]])).reshape(-1)

@@ -18,6 +18,7 @@ from autoal.models.base import Progress
 from autoal.models.dropout import active_dropouts, mc_dropout
 from autoal.models.evaluating import Embedder, last_linear_input
 from autoal.models.standardise import Standardise
+from autoal.models.targets import TargetScale, check_labels, fields_of
 from autoal.models.training import TrainConfig, train
 from autoal.outputs import ModelOutputs
 
@@ -39,6 +40,10 @@ class TorchModel:
     is to do so exactly when we train. Embeddings are the module's own `embed(x)`, else the input of the last nn.Linear
     a forward pass goes through. MC samples are there where the module has a dropout layer with p > 0. Outputs may be
     logits (n, C), a tuple that begins with them, or an object with `.logits`.
+
+    `fit` with 0 classes is a regression: the module has one output, (n, 1) or (n,), trained by mean squared error on
+    targets of mean 0 and deviation 1; `means` are in units of the targets again. With `fit=False` it is taken to
+    predict in those units itself.
     """
 
     def __init__(
@@ -65,32 +70,39 @@ class TorchModel:
         self._source, self._inplace = module, inplace
         self._start = copy.deepcopy(module) if isinstance(module, nn.Module) and fit else None
         self._scale: Standardise | None = None
+        self._num_classes: int | None = None  # of the latest fit
+        self._targets = TargetScale()
         self._sample: nn.Module | None = None
 
     @property
     def provides(self) -> frozenset[str]:
         module = self.module or self._example()
-        given = {"log_probs"}
+        given = {"log_probs", "means", "logits", "inputs"}
         if callable(getattr(module, "embed", None)) or any(isinstance(part, nn.Linear) for part in module.modules()):
             given.add("embeddings")
         if active_dropouts(module):
-            given.add("mc_log_probs")
-        return frozenset(given)
+            given |= {"mc_log_probs", "mc_means"}
+        return frozenset(given) & fields_of(self._num_classes)
 
     def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
         """Trains from the start on rows[indices], as a function of `seed`.
 
-        Raises InvalidInput where the module does not take these rows or has not `num_classes` outputs, AutoALError
-        where training diverges, DeviceUnavailable.
+        Raises InvalidInput where the module does not take these rows or has not `num_classes` outputs (one in a
+        regression, where `num_classes` is 0), AutoALError where training diverges, DeviceUnavailable.
         """
+        check_labels(labels, num_classes)
         device = resolve_device(self.device)
         module = (self._fresh(seed) if self.trains else self._as_it_is(device)).to(device)
         self._scale = Standardise.of(rows, indices) if self.normalise else None
         self._check_outputs(module, rows, indices[:2], num_classes, device)
+        self._targets = TargetScale()
         if self.trains:
+            if num_classes == 0:
+                self._targets = TargetScale.of(labels)
+                labels = self._targets.standardised(labels)
             train(module, rows, indices, labels, self.config, seed, device, self.progress, self._scale)
             module.eval()
-        self.module = module
+        self.module, self._num_classes = module, num_classes
 
     def outputs(
         self, rows: Rows, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
@@ -129,8 +141,17 @@ class TorchModel:
                 features = seen.features(len(x))  # before the samples, which go through the same layers
                 if "log_probs" in needs:
                     parts["log_probs"].append(F.log_softmax(logits.float(), dim=-1))
+                if "logits" in needs:
+                    parts["logits"].append(logits.float())
+                if "means" in needs:
+                    parts["means"].append(self._targets.undone(_one_column(logits, len(x))))
+                if "inputs" in needs:
+                    parts["inputs"].append(x.flatten(1).float())
                 if "mc_log_probs" in needs:
                     parts["mc_log_probs"].append(F.log_softmax(sampler.samples().float(), dim=-1))
+                if "mc_means" in needs:
+                    samples = sampler.samples().reshape(len(x), self.mc_samples)
+                    parts["mc_means"].append(self._targets.undone(samples))
                 if "embeddings" in needs:
                     parts["embeddings"].append(embedder(x, features))
         return ModelOutputs(**{name: torch.cat(tensors) for name, tensors in parts.items() if tensors})
@@ -139,6 +160,11 @@ class TorchModel:
         """(n, C) float32 log probabilities on the CPU."""
         device = _device_of(self.module) if self.module is not None else resolve_device(self.device)
         return self.outputs(rows, indices, frozenset({"log_probs"}), seed=0, device=device).require("log_probs").cpu()
+
+    def predict_means(self, rows: Rows, indices: Tensor) -> Tensor:
+        """(n,) float32 predicted targets on the CPU."""
+        device = _device_of(self.module) if self.module is not None else resolve_device(self.device)
+        return self.outputs(rows, indices, frozenset({"means"}), seed=0, device=device).require("means").cpu()
 
     def _fresh(self, seed: int) -> nn.Module:
         """A module with the weights that training starts from."""
@@ -190,13 +216,26 @@ class TorchModel:
         except Exception as error:
             raise InvalidInput(
                 f"the module {type(module).__name__} fails on inputs of shape {tuple(x.shape)}: {error}; wanted "
-                "a module whose forward takes (n, *row shape) and gives logits (n, C)"
+                "a module whose forward takes (n, *row shape) and gives logits (n, C), or (n, 1) in a regression"
             ) from error
-        if logits.ndim != 2 or logits.shape != (len(indices), num_classes):
+        n = len(indices)
+        if num_classes == 0:
+            if logits.shape not in ((n, 1), (n,)):
+                raise InvalidInput(
+                    f"the module {type(module).__name__} gives outputs of shape {tuple(logits.shape)}; wanted ({n}, 1) "
+                    f"or ({n},) for {n} rows: one output in a regression"
+                )
+        elif logits.ndim != 2 or logits.shape != (n, num_classes):
             raise InvalidInput(
                 f"the module {type(module).__name__} gives outputs of shape {tuple(logits.shape)}; wanted "
-                f"({len(indices)}, {num_classes}) for {len(indices)} rows: one output for each class"
+                f"({n}, {num_classes}) for {n} rows: one output for each class"
             )
+
+
+def _one_column(outputs: Tensor, n: int) -> Tensor:
+    if outputs.numel() != n:
+        raise MissingOutput(f"the module gives outputs of shape {tuple(outputs.shape)}, no one number for each point")
+    return outputs.reshape(n)
 
 
 def _device_of(module: nn.Module) -> torch.device:

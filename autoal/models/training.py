@@ -65,8 +65,12 @@ def train(
     device: torch.device,
     progress: Progress | None = None,
     transform: Callable[[Tensor], Tensor] | None = None,
+    penalty: Callable[[nn.Module, Tensor], Tensor] | None = None,
 ) -> list[float]:
-    """Trains `module`, which is on `device`, in place by cross-entropy on transform(rows[indices]); loss of each epoch.
+    """Trains `module`, which is on `device`, in place on transform(rows[indices]); loss of each epoch.
+
+    The loss is cross-entropy, or the mean squared error where labels are floating-point numbers; `penalty(module,
+    positions)`, for the rows of a batch by their place in `indices`, is added to it.
 
     Batches, augmentation and dropout are functions of `seed`: same seed, same weights, bit for bit on a CPU,
     and the global generators are left as they were. A batch of one point is joined to the one before it, since batch
@@ -100,7 +104,9 @@ def train(
                     _freeze_normalisation(module)
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
                     logits = logits_of(module(x.to(dtype)))
-                loss = F.cross_entropy(logits.float() if amp else logits, labels[batch].to(device))
+                loss = _loss(logits.float() if amp else logits, labels[batch].to(device))
+                if penalty is not None:
+                    loss = loss + penalty(module, batch)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -118,6 +124,12 @@ def train(
             if config.patience is not None and waited >= config.patience:
                 break
     return losses
+
+
+def _loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    if labels.dtype.is_floating_point:
+        return F.mse_loss(outputs.reshape(labels.shape), labels.to(outputs.dtype))
+    return F.cross_entropy(outputs, labels)
 
 
 def _batches(order: Tensor, size: int) -> Iterator[Tensor]:
