@@ -17,6 +17,8 @@ from autoal.strategies.energy import Energy
 from autoal.strategies.entropy import Entropy
 from autoal.strategies.entropy_dropout import EntropyDropout
 from autoal.strategies.entropy_ensemble import EntropyEnsemble
+from autoal.strategies.entropy_gradnorm import EntropyGradNorm
+from autoal.strategies.expected_gradnorm import ExpectedGradNorm
 from autoal.strategies.featsim import FeatSim
 from autoal.strategies.fre import FRE
 from autoal.strategies.gmm import GaussianMixtures
@@ -33,6 +35,7 @@ from autoal.strategies.margin_dropout import MarginDropout
 from autoal.strategies.maxherding import MaxHerding
 from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
+from autoal.strategies.noise_stability import NoiseStability
 from autoal.strategies.ntk_lookahead import NTKLookAhead
 from autoal.strategies.poal import Poal
 from autoal.strategies.power_bald import PowerBALD
@@ -69,6 +72,9 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "softmax_bald": SoftmaxBALD,
     "softrank_bald": SoftrankBALD,
     "batchbald": BatchBALD,
+    "noise_stability": NoiseStability,
+    "entropy_gradnorm": EntropyGradNorm,
+    "expected_gradnorm": ExpectedGradNorm,
     "spn_entropy": SPNEntropy,
     "spn_variation_ratio": SPNVariationRatio,
     "balance": Balance,
