@@ -13,6 +13,7 @@ from autoal.strategies.bald_ensemble import BALDEnsemble
 from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.batch_balance import BatchBalance
 from autoal.strategies.batchbald import BatchBALD
+from autoal.strategies.dacs import DACS
 from autoal.strategies.energy import Energy
 from autoal.strategies.entropy import Entropy
 from autoal.strategies.entropy_dropout import EntropyDropout
@@ -90,6 +91,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "typiclust": TypiClust,
     "maxherding": MaxHerding,
     "probcover": ProbCover,
+    "dacs": DACS,
     "featsim": FeatSim,
     "fre": FRE,
     "uncertainty_herding": UncertaintyHerding,
