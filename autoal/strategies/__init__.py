@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from autoal.errors import InvalidInput, UnknownName
+from autoal.strategies.acs_fw import ACSFW
 from autoal.strategies.badge import BADGE
 from autoal.strategies.bait import BAIT
 from autoal.strategies.balance import Balance
@@ -44,6 +45,8 @@ from autoal.strategies.probcover import ProbCover
 from autoal.strategies.random import Random
 from autoal.strategies.softmax_bald import SoftmaxBALD
 from autoal.strategies.softrank_bald import SoftrankBALD
+from autoal.strategies.sparse_greedy import SparseGreedy
+from autoal.strategies.sparse_iht import SparseIHT
 from autoal.strategies.spn_entropy import SPNEntropy
 from autoal.strategies.spn_variation_ratio import SPNVariationRatio
 from autoal.strategies.typiclust import TypiClust
@@ -84,6 +87,9 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "badge": BADGE,
     "ntk_lookahead": NTKLookAhead,
     "bait": BAIT,
+    "acs_fw": ACSFW,
+    "sparse_greedy": SparseGreedy,
+    "sparse_iht": SparseIHT,
     # diversity
     "kmeans": KMeans,
     "kcenter": KCenter,

@@ -15,7 +15,16 @@ from torch import Tensor
 
 from autoal.strategies._distances import tiles
 
-__all__ = ["class_information", "information", "inverse", "many_class_batch", "rank_one_batch"]
+__all__ = [
+    "best_of",
+    "class_information",
+    "filled",
+    "information",
+    "inverse",
+    "many_class_batch",
+    "rank_one_batch",
+    "shuffled_ranks",
+]
 
 STEEP = 1e4
 """Where the variance is above this many times a label's noise, float32 would round by as much as gains differ."""
@@ -61,7 +70,7 @@ def rank_one_batch(
     inverse information before, F (D, D) what is to be made small. O(N D) a pick.
     """
     M, rows_N_D = M.clone(), rows_N_D.double()
-    rank_N = _ranks(len(rows_N_D), rng, rows_N_D.device)
+    rank_N = shuffled_ranks(len(rows_N_D), rng, rows_N_D.device)
     a_N, n_N = _quadratics(rows_N_D, M, F)
     first_N = n_N / (1 + a_N)
     scan = rows_N_D.float() if float(a_N.max()) < STEEP else rows_N_D
@@ -83,7 +92,7 @@ def rank_one_batch(
     picks: list[int] = []
     taken_N = torch.zeros_like(rank_N, dtype=torch.bool)
     for _ in range(_forward_count(len(rows_N_D), batch_size, oversample)):
-        i, gain = _best((n_N / (1 + a_N)).masked_fill(taken_N, -torch.inf), rank_N)
+        i, gain = best_of((n_N / (1 + a_N)).masked_fill(taken_N, -torch.inf), rank_N)
         if not gain > 0:
             break
         picks.append(i)
@@ -104,7 +113,7 @@ def rank_one_batch(
             a, n = a + change_a, n + change_n
 
         picks = _drop(picks, batch_size, lost, leave)
-    return _filled(picks, batch_size, rank_N), first_N
+    return filled(picks, batch_size, rank_N), first_N
 
 
 def many_class_batch(
@@ -121,7 +130,7 @@ def many_class_batch(
     (C D, C D). O(N C D R) a pick."""
     classes, width = probs_N_C.shape[1], embeddings_N_D.shape[1]
     M, h_N_D = M.clone(), embeddings_N_D
-    rank_N = _ranks(len(probs_N_C), rng, probs_N_C.device)
+    rank_N = shuffled_ranks(len(probs_N_C), rng, probs_N_C.device)
     root_N_C, probs_N_C = weights_N_C.double().sqrt(), probs_N_C.double()
     # |S|^2 |h|^2 |M| bounds the variance of a point.
     steepest = h_N_D.double().square().sum(dim=1).max() * torch.linalg.matrix_norm(M, ord=1)
@@ -168,7 +177,7 @@ def many_class_batch(
     gain_N = first_N.clone()
     picks: list[int] = []
     for _ in range(_forward_count(n, batch_size, oversample)):
-        i, gain = _best(gain_N, rank_N)
+        i, gain = best_of(gain_N, rank_N)
         if not gain > 0:
             break
         picks.append(i)
@@ -186,7 +195,7 @@ def many_class_batch(
             move(A, B, kept_D, step(int(chosen[at]), -1), -1)
 
         picks = _drop(picks, batch_size, lambda: score(chosen, A, B, -1), leave)
-    return _filled(picks, batch_size, rank_N), first_N
+    return filled(picks, batch_size, rank_N), first_N
 
 
 def _class_quadratics(h_n_D: Tensor, M: Tensor, FM: Tensor, classes: int) -> tuple[Tensor, Tensor]:
@@ -244,11 +253,11 @@ def _forward_count(n: int, batch_size: int, oversample: float) -> int:
     return min(n, max(batch_size, round(oversample * batch_size)))
 
 
-def _ranks(n: int, rng: torch.Generator, device: torch.device) -> Tensor:
+def shuffled_ranks(n: int, rng: torch.Generator, device: torch.device) -> Tensor:
     return torch.randperm(n, generator=rng).to(device)
 
 
-def _best(score_N: Tensor, rank_N: Tensor) -> tuple[int, float]:
+def best_of(score_N: Tensor, rank_N: Tensor) -> tuple[int, float]:
     """Position and value of the largest score; among equal ones that of least rank."""
     best = float(score_N.max())
     near_N = score_N >= best - ALIKE * abs(best)
@@ -270,7 +279,7 @@ def _drop(picks: list[int], keep: int, lost: Callable[[], Tensor], leave: Callab
     return [pick for pick, stays in zip(picks, there.tolist(), strict=True) if stays]
 
 
-def _filled(picks: list[int], batch_size: int, rank_N: Tensor) -> Tensor:
+def filled(picks: list[int], batch_size: int, rank_N: Tensor) -> Tensor:
     """(b,) the picks, and where they are too few points of no gain in random order."""
     chosen = torch.tensor(picks, dtype=torch.int64, device=rank_N.device)
     others = rank_N.index_fill(0, chosen, len(rank_N)).argsort()
