@@ -95,7 +95,8 @@ def greedy_information(
         if places:
             known = table.configurations if table.exact or not lazy else condensed(table.configurations)
             tables = [merged(known, levels) for levels in LEVELS if len(known.mass_M) > 4 * 2**levels] + [known]
-            place, gain = best_gain(bounds_n, [partial(look, each) for each in tables], lazy)
+            looks = [partial(look, each) for each in tables]
+            place, gain = best_gain(bounds_n, looks, lazy, calibrated=not table.exact)
         places.append(place)
         gains.append(gain)
         bounds_n[place] = -torch.inf

@@ -101,6 +101,20 @@ def test_lazy_search_looks_at_few_points():
     assert sum(seen) == 64
 
 
+def test_bounds_that_are_all_too_high_alike_cost_few_looks_once_calibrated():
+    gains = torch.rand(10_000, generator=seeded(), dtype=torch.float64)
+    looked = {False: 0, True: 0}
+    for calibrated in looked:
+
+        def gains_of(places, calibrated=calibrated):
+            looked[calibrated] += len(places)
+            return gains[places]
+
+        bounds, looks = torch.full_like(gains, 2), [lambda places: 1.2 * gains[places], gains_of]
+        assert best_gain(bounds, looks, calibrated=calibrated) == (int(gains.argmax()), float(gains.max()))
+    assert looked[True] == 64 and looked[False] > 1_000
+
+
 def test_drawn_labelings_give_the_enumerated_value_on_average():
     log_probs = samples()
     picks, gains = greedy(log_probs, 4)
