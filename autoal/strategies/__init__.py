@@ -31,12 +31,14 @@ from autoal.strategies.kmeans import KMeans
 from autoal.strategies.knn_confidence import NearestNeighbors
 from autoal.strategies.least_confidence import LeastConfidence
 from autoal.strategies.least_confidence_dropout import LeastConfidenceDropout
+from autoal.strategies.lfosa import LfOSA
 from autoal.strategies.mahalanobis import Mahalanobis
 from autoal.strategies.margin import Margin
 from autoal.strategies.margin_dropout import MarginDropout
 from autoal.strategies.maxherding import MaxHerding
 from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
+from autoal.strategies.mqnet import MQNet
 from autoal.strategies.noise_stability import NoiseStability
 from autoal.strategies.ntk_lookahead import NTKLookAhead
 from autoal.strategies.poal import Poal
@@ -108,6 +110,8 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "mahalanobis": Mahalanobis,
     "gmm": GaussianMixtures,
     "knn_confidence": NearestNeighbors,
+    "mqnet": MQNet,
+    "lfosa": LfOSA,
 }
 
 PORTFOLIOS: dict[str, list[str]] = {

@@ -48,7 +48,7 @@ class MQNet(Strategy):
         self.learning_rate = learning_rate
 
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
-        pool, labeled = map(unit_rows, pool_and_labeled(view))
+        pool, labeled = (unit_rows(side.double()) for side in pool_and_labeled(view))
         meant = torch.stack([1 - top_probability(view.pool.require("log_probs")), largest_cosine(pool, labeled)], dim=1)
         mean, spread = meant.mean(dim=0), meant.std(dim=0, correction=0)
         spread = torch.where(spread > 1e-9, spread, 1.0)
@@ -64,13 +64,13 @@ class MQNet(Strategy):
         embeddings, labels = view.labeled.require("embeddings").to(pool.device)[kept], view.labels.to(pool.device)[kept]
         held_out = held_out_log_probs(embeddings, labels, view.num_classes)[0].double()
         worth = -held_out.gather(1, labels[:, None]).flatten().clamp(min=-50)
-        own = labeled[kept] @ labeled.T.to(pool.dtype)
+        own = labeled[kept] @ labeled.T
         own[torch.arange(len(kept), device=own.device), kept] = -torch.inf
         asked = torch.stack([1 - top_probability(held_out), own.amax(dim=1).double()], dim=1)
         turned_away = torch.stack(
             [
                 1 - top_probability(rejected.require("log_probs")),
-                largest_cosine(unit_rows(rejected.require("embeddings")).to(pool.dtype), labeled),
+                largest_cosine(unit_rows(rejected.require("embeddings").double()), labeled),
             ],
             dim=1,
         )
