@@ -11,6 +11,7 @@ from autoal.strategies.bait import BAIT
 from autoal.strategies.balance import Balance
 from autoal.strategies.bald import BALD
 from autoal.strategies.bald_ensemble import BALDEnsemble
+from autoal.strategies.balentacq import BalEntAcq
 from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.batch_balance import BatchBalance
 from autoal.strategies.batchbald import BatchBALD
@@ -85,6 +86,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "spn_variation_ratio": SPNVariationRatio,
     "balance": Balance,
     "batch_balance": BatchBalance,
+    "balentacq": BalEntAcq,
     # gradient
     "badge": BADGE,
     "ntk_lookahead": NTKLookAhead,
