@@ -25,11 +25,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from autoal.errors import AutoALWarning, ConfigError, RunError
 from autoal.experiment.cell import Cell, MakeSelector, cells_of
 from autoal.experiment.config import ExperimentConfig, Parameter, SelectorSpec, StudyConfig, to_toml
+from autoal.experiment.metrics import better
 from autoal.experiment.runner import manifest_of, run_cells, try_selector
 from autoal.experiment.store import RunStore, dumps, write_atomic
 from autoal.experiment.task_models import check_model
 from autoal.report.curves import study_history
-from autoal.report.tables import curve_table, read_journal
+from autoal.report.tables import curve_table, metric_of, read_journal
 from autoal.rng import derive_seed
 
 __all__ = ["StudyResult", "run_study"]
@@ -244,8 +245,9 @@ class _Objective:
         )
         if result.failures:
             raise _CellsFailed(result.failure_message())
-        curves = curve_table(read_journal(folder))
-        return dict(zip(curves["dataset"], curves["aubc"], strict=True))
+        journal = read_journal(folder)
+        curves, sign = curve_table(journal), better(metric_of(journal))
+        return {dataset: sign * area for dataset, area in zip(curves["dataset"], curves["aubc"], strict=True)}
 
 
 def suggest(trial: Trial, space: Mapping[str, Parameter]) -> dict[str, Any]:

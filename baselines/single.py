@@ -20,7 +20,8 @@ class Single:
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset(self.strategy.needs)
+        # Of either task: what the model cannot give in this one is left out by the runner.
+        return frozenset().union(*(self.strategy.needs_for(task) for task in self.strategy.tasks))
 
     def select(self, state: RoundState, batch_size: int) -> Selection:
         """Raises MissingOutput where the model cannot give what the strategy reads."""

@@ -15,9 +15,9 @@ from torch import Tensor
 from autoal.compute import peak_bytes, resolve_device
 from autoal.errors import RunError
 from autoal.experiment.config import DatasetSpec, ExperimentConfig, SelectorSpec
-from autoal.experiment.metrics import evaluate
+from autoal.experiment.metrics import evaluate, evaluate_targets
 from autoal.experiment.store import CellStore, cell_key
-from autoal.experiment.task import REJECTED, Task, make_task
+from autoal.experiment.task import Task, make_task
 from autoal.experiment.task_models import make_model
 from autoal.models.base import ModelAdapter
 from autoal.outputs import ModelOutputs, PoolView, check_outputs
@@ -113,8 +113,11 @@ def _play(
             task.rows, labeled, task.labels[labeled], task.num_classes, seed=derive_seed(cell.seed, "model", number)
         )
         clock.lap("fit")
-        log_probs = model.predict_log_probs(task.holdout_rows, torch.arange(len(task.holdout_labels)))
-        metrics = evaluate(log_probs, task.holdout_labels)
+        held = torch.arange(len(task.holdout_labels))
+        if task.num_classes:
+            metrics = evaluate(model.predict_log_probs(task.holdout_rows, held), task.holdout_labels)
+        else:
+            metrics = evaluate_targets(model.predict_means(task.holdout_rows, held), task.holdout_labels)
         clock.lap("evaluate")
         record = {
             "dataset": cell.dataset.label,
@@ -125,6 +128,7 @@ def _play(
             "labeled": len(labeled),
             "rejected": bought.rejected,
             "value": metrics[config.metric],
+            "metric": config.metric,
             "metrics": metrics,
         }
         diagnostics: Mapping[str, Any] = {}
@@ -173,19 +177,20 @@ class _Bought:
         """Pays for each row, also for those the oracle rejects."""
         self.in_pool[rows] = False
         self.paid += len(rows)
-        self.rejected += int((self.task.labels[rows] == REJECTED).sum())
+        self.rejected += int(self.task.rejected[rows].sum())
 
     def labeled(self) -> Tensor:
         """Rows to train on, ascending, so that the order of buying cannot matter."""
-        return (~self.in_pool & (self.task.labels != REJECTED)).nonzero().flatten()
+        return (~self.in_pool & ~self.task.rejected).nonzero().flatten()
 
 
 def _round_state(
     task: Task, model: ModelAdapter, selector: Selector, bought: _Bought, cell: Cell, number: int, device: torch.device
 ) -> RoundState:
     pool, labeled = bought.in_pool.nonzero().flatten(), bought.labeled()
-    # Log probabilities in any case: without a field a view has no length, and every model that is measured has them.
-    needs = (frozenset(selector.needs) | {"log_probs"}) & frozenset(model.provides)
+    # The predictions in any case: without a field a view has no length, and every model that is measured has them.
+    predictions = "log_probs" if task.num_classes else "means"
+    needs = (frozenset(selector.needs) | {predictions}) & frozenset(model.provides)
     # One seed for both calls: posterior sample k is the same function of the pool and of the labeled points.
     seed = derive_seed(cell.seed, "outputs", number)
 

@@ -107,7 +107,7 @@ class Initial(Strict):
     """The labels every selector starts from: a number in all, or of each class."""
 
     total: int | None = Field(None, ge=2)
-    """One of each class first, then any; all drawn at random."""
+    """One of each class first, then any; all drawn at random. What a regression starts from."""
     per_class: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
@@ -202,7 +202,8 @@ class ExperimentConfig(Strict):
     max_test: int | None = Field(None, ge=1)
     standardize: bool = True
     """Tabular inputs: mean 0 and variance 1 over the training part, missing values set to the mean."""
-    metric: Literal["accuracy", "balanced_accuracy"] = "accuracy"
+    metric: Literal["accuracy", "balanced_accuracy", "log_rmse", "rmse", "mae"] = "accuracy"
+    """What curves show; the last three, of which less is better, are for data sets with targets."""
     reference: str = ""
     """Label of the selector differences are taken to; `random` where it takes part, else the last one."""
     holdout: Literal["test", "validation"] = "test"

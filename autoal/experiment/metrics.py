@@ -11,7 +11,20 @@ from torch import Tensor
 
 from autoal.errors import InvalidInput
 
-__all__ = ["AubcForm", "aubc", "evaluate", "labels_to_reach"]
+__all__ = [
+    "CLASS_METRICS",
+    "TARGET_METRICS",
+    "AubcForm",
+    "aubc",
+    "better",
+    "evaluate",
+    "evaluate_targets",
+    "labels_to_reach",
+]
+
+CLASS_METRICS = ("accuracy", "balanced_accuracy")
+TARGET_METRICS = ("log_rmse", "rmse", "mae")
+"""Of a regression; lower is better. Targets are in deviations of the training part."""
 
 AubcForm = Literal["mean", "rebench", "rebench_head"]
 
@@ -33,6 +46,26 @@ def evaluate(log_probs: Tensor, labels: Tensor) -> dict[str, float]:
     # A probability of exactly 0 has an infinite loss, which no mean survives.
     loss = -log_probs.gather(1, labels[:, None]).clamp(min=float(np.log(1e-15)))
     return {"accuracy": float(hit.mean()), "balanced_accuracy": float(recall.mean()), "log_loss": float(loss.mean())}
+
+
+def evaluate_targets(means: Tensor, targets: Tensor) -> dict[str, float]:
+    """RMSE, its logarithm and the mean absolute error of means (n,) against targets (n,).
+
+    Raises InvalidInput on NaN.
+    """
+    if not bool(means.isfinite().all()):
+        raise InvalidInput(
+            f"predictions are NaN or infinite for {int((~means.isfinite()).sum())} of {len(targets)} evaluated "
+            "points; check the inputs, or lower the learning rate of the model"
+        )
+    error = means.double().cpu() - targets.double().cpu()
+    rmse = float(error.square().mean().sqrt())
+    return {"rmse": rmse, "mae": float(error.abs().mean()), "log_rmse": float(np.log(max(rmse, 1e-300)))}
+
+
+def better(metric: str) -> int:
+    """1 where a larger value is better, -1 where a smaller one is."""
+    return -1 if metric in TARGET_METRICS else 1
 
 
 def _curve(values: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -66,7 +99,10 @@ def aubc(values: ArrayLike, labels: ArrayLike, form: AubcForm = "mean") -> float
 
 
 def labels_to_reach(values: ArrayLike, labels: ArrayLike, target: float) -> float:
-    """Fewest labels at which the curve is at `target` or above, linear between its points; NaN where it never is."""
+    """Fewest labels at which a curve, of which more is better, is at `target` or above; NaN where it never is.
+
+    Linear between its points.
+    """
     a, x = _curve(values, labels)
     above = np.flatnonzero(a >= target)
     if len(above) == 0:

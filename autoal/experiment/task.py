@@ -16,6 +16,7 @@ from torch import Tensor
 from autoal.data import Rows, as_rows, load_dataset
 from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import DatasetSpec, ExperimentConfig
+from autoal.experiment.metrics import CLASS_METRICS, TARGET_METRICS
 from autoal.rng import numpy_rng
 
 __all__ = ["Task", "dataset_fingerprint", "make_task"]
@@ -26,19 +27,28 @@ REJECTED = -1
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The training part of one (data set, seed), with n rows, and the points its curve is measured on."""
+    """The training part of one (data set, seed), with n rows, and the points its curve is measured on.
+
+    In a regression, labels are targets in deviations of the training part from its mean, float64.
+    """
 
     rows: Rows
     """Inputs of the n rows that are or may be labeled."""
     ids: Tensor
     """(n,) row of the data set, ascending."""
     labels: Tensor
-    """(n,) class in 0..num_classes-1, or -1 where the oracle rejects the point."""
+    """(n,) class in 0..num_classes-1, or -1 where the oracle rejects the point; targets in a regression."""
     initial: Tensor
     """Positions of the first labels in `rows`, ascending."""
     holdout_rows: Rows
     holdout_labels: Tensor
     num_classes: int
+    """0 in a regression."""
+
+    @property
+    def rejected(self) -> Tensor:
+        """(n,) whether the oracle rejects the point."""
+        return (self.labels == REJECTED) & (self.num_classes > 0)
 
 
 @functools.lru_cache(maxsize=4)
@@ -58,8 +68,9 @@ def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
     Raises ConfigError where the data set is too small for what is asked.
     """
     data = _load(spec.name)
+    _check_metric(config, spec, data.classes is None)
     if data.classes is None:
-        raise ConfigError(f"data set {spec.label} has targets, not classes; wanted a classification set")
+        return _regression(config, spec, data, seed)
     y, num_classes = _classes(np.asarray(data.y), [str(name) for name in data.classes], spec)
     kept = np.flatnonzero(y > _ABSENT)
     if spec.subsample is not None and spec.subsample < len(kept):
@@ -95,6 +106,55 @@ def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
 
 
 _ABSENT = -2
+
+
+def _check_metric(config: ExperimentConfig, spec: DatasetSpec, regression: bool) -> None:
+    allowed = TARGET_METRICS if regression else CLASS_METRICS
+    if config.metric not in allowed:
+        what = "targets" if regression else "classes"
+        raise ConfigError(
+            f"data set {spec.label} has {what}, and metric = {config.metric!r} is not for those; wanted one of "
+            f"{', '.join(allowed)} (a comparison is of classification sets or of regression sets, not of both)"
+        )
+
+
+def _regression(config: ExperimentConfig, spec: DatasetSpec, data: Any, seed: int) -> Task:
+    """Random split and random first labels; targets standardised over the training part, labeled or not."""
+    if spec.classes is not None or spec.ood_classes:
+        raise ConfigError(f"data set {spec.label} has targets, so `classes` and `ood_classes` mean nothing")
+    if config.initial.total is None:
+        raise ConfigError(f"data set {spec.label} has targets, not classes; wanted initial = N, not per_class")
+    y = np.asarray(data.y, dtype=np.float64)
+    kept = np.flatnonzero(np.isfinite(y))
+    if spec.subsample is not None and spec.subsample < len(kept):
+        kept = np.sort(numpy_rng(seed, "subsample").choice(kept, spec.subsample, replace=False))
+    own = None if spec.split == "random" or data.test_index is None else np.asarray(data.test_index)
+    same = np.zeros(len(y), dtype=np.int64)  # a split by class, of which there is one
+    train, test = _split(kept, same, config.test_share, own, data.group, seed, "split")
+    if config.holdout == "validation":
+        train, test = _split(train, same, config.validation_share, None, data.group, seed, "validation")
+    if config.max_test is not None and len(test) > config.max_test:
+        test = np.sort(numpy_rng(seed, "test").choice(test, config.max_test, replace=False))
+    if len(test) == 0:
+        raise ConfigError(f"data set {spec.label}: nothing is left to measure on; raise test_share")
+    if len(train) <= config.initial.total:
+        raise ConfigError(f"data set {spec.label}: the initial labels leave no pool; lower `initial`")
+    initial = np.sort(numpy_rng(seed, "initial").permutation(train)[: config.initial.total])
+    pool = np.setdiff1d(train, initial)
+    if config.max_pool is not None and len(pool) > config.max_pool:
+        pool = np.sort(numpy_rng(seed, "pool").choice(pool, config.max_pool, replace=False))
+    part = np.union1d(initial, pool)
+    mean, deviation = float(y[train].mean()), float(y[train].std()) or 1.0
+    center = _scaling(data.X, train) if config.standardize else None
+    return Task(
+        rows=as_rows(_inputs(data.X, part, center)),
+        ids=torch.from_numpy(part),
+        labels=torch.from_numpy((y[part] - mean) / deviation),
+        initial=torch.from_numpy(np.searchsorted(part, initial)),
+        holdout_rows=as_rows(_inputs(data.X, test, center)),
+        holdout_labels=torch.from_numpy((y[test] - mean) / deviation),
+        num_classes=0,
+    )
 
 
 def _classes(y: NDArray[Any], names: Sequence[str], spec: DatasetSpec) -> tuple[Indices, int]:

@@ -28,6 +28,12 @@ def _logistic_regression(shape: Shape, C: int, device: torch.device, *, c: float
     return SklearnModel(LogisticRegression(C=c, max_iter=max_iter))
 
 
+def _ridge(shape: Shape, C: int, device: torch.device, *, alpha: float = 1.0, **posterior: Any) -> Any:
+    from sklearn.linear_model import Ridge
+
+    return SklearnModel(Ridge(alpha=alpha), **posterior)
+
+
 def _mlp(
     shape: Shape, C: int, device: torch.device, *, hidden: Sequence[int] = (128, 64), dropout: float = 0.5, **train: Any
 ) -> Any:
@@ -48,11 +54,13 @@ def _resnet18(
 
 MODELS: dict[str, Callable[..., Any]] = {
     "logistic_regression": _logistic_regression,
+    "ridge": _ridge,
     "mlp": _mlp,
     "small_cnn": _small_cnn,
     "resnet18": _resnet18,
 }
-"""name -> builder(row shape, classes, device, **options). Networks take the fields of TrainConfig as options too."""
+"""name -> builder(row shape, classes (0 in a regression), device, **options). Networks take the fields of
+TrainConfig as options too."""
 
 
 def check_model(spec: ModelSpec) -> None:

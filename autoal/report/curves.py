@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from autoal.experiment.metrics import better
 from autoal.experiment.store import write_atomic
 
 __all__ = ["learning_curves", "study_history"]
@@ -33,6 +34,7 @@ def learning_curves(
 
     `journal` as `read_journal` gives it. The first selector is drawn thickest and on top, `reference` in grey.
     """
+    percent = 100 if better(metric) > 0 else 1
     datasets = list(dict.fromkeys(journal["dataset"]))
     selectors = list(dict.fromkeys(journal["selector"]))
     columns = min(3, len(datasets))
@@ -48,7 +50,7 @@ def learning_curves(
                 continue
             summary = curve.groupby("labels")["value"].agg(["mean", "std", "count"])
             color = "#7F7F7F" if selector == reference else COLORS[i % len(COLORS)]
-            x, y = summary.index.to_numpy(float), 100 * summary["mean"].to_numpy()
+            x, y = summary.index.to_numpy(float), percent * summary["mean"].to_numpy()
             line = axis.plot(
                 x,
                 y,
@@ -63,12 +65,12 @@ def learning_curves(
             )[0]
             handles.setdefault(selector, line)
             if len(selectors) <= BANDS_UP_TO or i == 0 or selector == reference:
-                error = 100 * (summary["std"] / np.sqrt(summary["count"])).fillna(0.0).to_numpy()
+                error = percent * (summary["std"] / np.sqrt(summary["count"])).fillna(0.0).to_numpy()
                 axis.fill_between(x, y - error, y + error, color=color, alpha=0.18, linewidth=0, zorder=1)
         seeds = block["seed"].nunique()
         axis.set_title(f"{dataset} ({seeds} seed{'s' if seeds != 1 else ''})", fontsize=10, loc="left")
         axis.set_xlabel("labels paid")
-        axis.set_ylabel(f"{metric.replace('_', ' ')} (%)")
+        axis.set_ylabel(metric.replace("_", " ") + (" (%)" if percent > 1 else ""))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         _plain(axis)
     for axis in axes[len(datasets) :]:

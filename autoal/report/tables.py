@@ -16,13 +16,14 @@ from rich.table import Table
 from scipy import stats
 
 from autoal.errors import RunError
-from autoal.experiment.metrics import aubc, labels_to_reach
+from autoal.experiment.metrics import aubc, better, labels_to_reach
 
 __all__ = [
     "Interval",
     "curve_table",
     "dataset_table",
     "interval",
+    "metric_of",
     "overall_table",
     "read_journal",
     "rich_table",
@@ -31,13 +32,14 @@ __all__ = [
 ]
 
 POINTS = 100
-"""AUBC and accuracy are shown in points of a hundred."""
+"""AUBC and accuracy are shown in points of a hundred; so is log RMSE, of which a point is one percent of RMSE."""
 
 
 def read_journal(folder: str | Path) -> pd.DataFrame:
     """One row per (dataset, selector, seed, round) of the run in `folder`, in the journal's order.
 
-    Columns: those four, labels (paid so far), labeled, rejected, value. Raises RunError where there is no journal.
+    Columns: those four, labels (paid so far), labeled, rejected, value, metric. Raises RunError where there is no
+    journal.
     """
     path = Path(folder) / "journal.jsonl"
     if not path.is_file():
@@ -45,8 +47,13 @@ def read_journal(folder: str | Path) -> pd.DataFrame:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if not rows:
         raise RunError(f"{path} holds no finished cell; see failures.jsonl beside it")
-    columns = ["dataset", "selector", "seed", "round", "labels", "labeled", "rejected", "value"]
-    return pd.DataFrame(rows)[columns]
+    columns = ["dataset", "selector", "seed", "round", "labels", "labeled", "rejected", "value", "metric"]
+    return pd.DataFrame([{"metric": "accuracy", **row} for row in rows])[columns]
+
+
+def metric_of(journal: pd.DataFrame) -> str:
+    """What its values are; journals of early versions do not say, and are of accuracy."""
+    return str(journal["metric"].iloc[0]) if "metric" in journal.columns and len(journal) else "accuracy"
 
 
 def curve_table(journal: pd.DataFrame) -> pd.DataFrame:
@@ -102,9 +109,9 @@ def interval(values: Iterable[float], level: float = 0.95) -> Interval:
     return Interval(mean, mean - stretch * (mean - float(found.low)), mean + stretch * (float(found.high) - mean), n)
 
 
-def _paired(curves: pd.DataFrame, column: str = "aubc") -> pd.DataFrame:
-    """Rows (dataset, seed), one column per selector."""
-    return curves.pivot(index=["dataset", "seed"], columns="selector", values=column)
+def _paired(curves: pd.DataFrame, journal: pd.DataFrame) -> pd.DataFrame:
+    """AUBC, negative where less is better: rows (dataset, seed), one column per selector."""
+    return better(metric_of(journal)) * curves.pivot(index=["dataset", "seed"], columns="selector", values="aubc")
 
 
 def _order(values: pd.Series) -> list[str]:
@@ -114,12 +121,13 @@ def _order(values: pd.Series) -> list[str]:
 def dataset_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
     """One row per (dataset, selector).
 
-    Columns: seeds, aubc, sd, final (points); difference, low, high: mean paired difference of AUBC to `reference`
-    and its 95 % interval; outcome: win, tie or loss; saving: share of labels not needed to reach the mean final
-    value of the reference (NaN where it was not reached). Only seeds that both finished are compared.
+    Columns: seeds, aubc, sd, final (points); difference, low, high: mean paired gain in AUBC over `reference`, above
+    0 where this selector is better, and its 95 % interval; outcome: win, tie or loss; saving: share of labels not
+    needed to reach the mean final value of the reference (NaN where it was not reached). Only seeds that both finished
+    are compared.
     """
     curves = curve_table(journal)
-    paired = _paired(curves)
+    paired = _paired(curves, journal)
     rows = []
     for dataset in _order(curves["dataset"]):
         block = paired.loc[dataset]
@@ -148,10 +156,10 @@ def dataset_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _mean_curves(journal: pd.DataFrame) -> dict[str, tuple[Any, Any]]:
-    """selector -> (labels, mean value) over the seeds."""
+    """selector -> (labels, mean value) over the seeds, turned so that more is better."""
     curves = {}
     for selector, block in journal.groupby("selector"):
-        mean = block.groupby("labels")["value"].mean()
+        mean = better(metric_of(journal)) * block.groupby("labels")["value"].mean()
         curves[str(selector)] = (mean.index.to_numpy(), mean.to_numpy())
     return curves
 
@@ -175,7 +183,7 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
     `cells` says how many.
     """
     curves = curve_table(journal)
-    paired = _paired(curves).dropna()
+    paired = _paired(curves, journal).dropna()
     if paired.empty:
         raise RunError("no data set and seed was finished by every selector; see failures.jsonl")
     ranks = paired.rank(axis=1, ascending=False).mean()
@@ -185,7 +193,7 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
         outcomes = by_dataset.loc[by_dataset["selector"] == selector, "outcome"]
         row: dict[str, Any] = {
             "selector": selector,
-            "aubc": paired[selector].groupby(level="dataset").mean().mean(),
+            "aubc": better(metric_of(journal)) * paired[selector].groupby(level="dataset").mean().mean(),
             "rank": ranks[selector],
         }
         if reference in paired.columns:
@@ -195,7 +203,8 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
             row[column] = int((outcomes == outcome).sum())
         row["cells"] = len(paired)
         rows.append(row)
-    return pd.DataFrame(rows).sort_values("aubc", ascending=False, kind="stable").reset_index(drop=True)
+    upward = better(metric_of(journal)) < 0
+    return pd.DataFrame(rows).sort_values("aubc", ascending=upward, kind="stable").reset_index(drop=True)
 
 
 def _gain(paired: pd.DataFrame, selector: str, reference: str) -> Interval:
@@ -205,7 +214,8 @@ def _gain(paired: pd.DataFrame, selector: str, reference: str) -> Interval:
 
 def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
     """One sentence: whether `focus` beats `reference`. A gain within the interval is called a tie."""
-    paired = _paired(curve_table(journal))
+    paired = _paired(curve_table(journal), journal)
+    unit = "points of AUBC" if better(metric_of(journal)) > 0 else f"points less {metric_of(journal)} (area)"
     missing = [name for name in (focus, reference) if name not in paired.columns]
     if missing:
         return f"No verdict: no cell of {' and '.join(missing)} was finished."
@@ -221,12 +231,10 @@ def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
     where = f"{sets} data sets ({counts})" if sets > 1 else str(paired.index[0][0])
     if gain.n < 2:
         return (
-            f"No verdict on {focus} against {reference}: one seed says nothing ({gain.mean:+.2f} points of AUBC); "
+            f"No verdict on {focus} against {reference}: one seed says nothing ({gain.mean:+.2f} {unit}); "
             "run at least 5."
         )
-    numbers = (
-        f"{gain.mean:+.2f} points of AUBC, 95 % interval {gain.low:+.2f} to {gain.high:+.2f}, {gain.n} seeds, {where}"
-    )
+    numbers = f"{gain.mean:+.2f} {unit}, 95 % interval {gain.low:+.2f} to {gain.high:+.2f}, {gain.n} seeds, {where}"
     if gain.sign > 0:
         return f"{focus} beats {reference}: {numbers}."
     if gain.sign < 0:

@@ -124,7 +124,7 @@ def test_a_journal_is_all_the_report_needs(tmp_path: Path) -> None:
     journal = made({"mine": 0.05, "random": 0.0})
     lines = [json.dumps({**record, "picked": [1]}) for record in journal.to_dict("records")]
     (tmp_path / "journal.jsonl").write_text("\n".join(lines) + "\n")
-    pd.testing.assert_frame_equal(read_journal(tmp_path), journal)
+    pd.testing.assert_frame_equal(read_journal(tmp_path), journal.assign(metric="accuracy"))
 
 
 def test_plots_are_png_files(tmp_path: Path) -> None:
@@ -148,3 +148,23 @@ def test_a_narrow_terminal_cuts_no_number() -> None:
         for column in ("aubc", "final", "difference"):
             assert f"{frame[column][0]:.2f}" in text
         assert f"{frame['saving'][0]:.0%}" in text
+
+
+def regression_journal() -> pd.DataFrame:
+    """`mine` has the lower error."""
+    journal = made({"random": 0.0, "mine": 0.05})
+    return journal.assign(value=-journal["value"], metric="log_rmse")
+
+
+def test_of_errors_less_is_better() -> None:
+    journal = regression_journal()
+    assert "mine beats random: +" in verdict(journal, "mine", "random") and "log_rmse" in verdict(
+        journal, "mine", "random"
+    )
+    table = dataset_table(journal, "random").set_index("selector")
+    assert table.loc["mine", "outcome"] == "win" and table.loc["mine", "difference"] == pytest.approx(5, abs=0.5)
+    assert table.loc["mine", "aubc"] < table.loc["random", "aubc"] < 0
+    assert 0 < table.loc["mine", "saving"] < 1
+    overall = overall_table(journal, "random")
+    assert overall["selector"].tolist() == ["mine", "random"]
+    assert overall["rank"].tolist() == [1.0, 2.0]
