@@ -188,6 +188,7 @@ def _round_state(
     task: Task, model: ModelAdapter, selector: Selector, bought: _Bought, cell: Cell, number: int, device: torch.device
 ) -> RoundState:
     pool, labeled = bought.in_pool.nonzero().flatten(), bought.labeled()
+    foreign = (~bought.in_pool & task.rejected).nonzero().flatten()
     # The predictions in any case: without a field a view has no length, and every model that is measured has them.
     predictions = "log_probs" if task.num_classes else "means"
     needs = (frozenset(selector.needs) | {predictions}) & frozenset(model.provides)
@@ -204,6 +205,7 @@ def _round_state(
         labeled=outputs(labeled, "labeled points"),
         labels=task.labels[labeled].to(device),
         num_classes=task.num_classes,
+        rejected=outputs(foreign, "rejected points") if len(foreign) else None,
     )
     return RoundState(
         view=view,

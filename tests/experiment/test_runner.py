@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bench_selectors import make_selector, tiny
+from bench_selectors import Plain, Random, make_selector, tiny
 
 from autoal.data import LabeledData
 from autoal.errors import AutoALWarning, ConfigError, RunError, UnknownName
@@ -23,6 +23,7 @@ from autoal.experiment.config import ExperimentConfig, parse_config
 from autoal.experiment.runner import run
 from autoal.experiment.store import RunStore
 from autoal.experiment.task import make_task
+from autoal.selectors.base import RoundState, Selection
 
 HERE = Path(__file__).parent
 
@@ -106,6 +107,21 @@ def test_groups_stay_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     trained, sizes = np.unique(group[task.ids.numpy()], return_counts=True)
     assert 0 < len(trained) < 12
     assert set(sizes.tolist()) == {5}
+
+
+def test_selectors_see_the_outputs_of_rejected_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def watch(self: Any, state: RoundState, batch_size: int) -> Selection:
+        rejected = state.view.rejected
+        seen.append(0 if rejected is None else len(rejected.require("log_probs")))
+        return Plain.select(self, state, batch_size)
+
+    monkeypatch.setattr(Random, "select", watch)
+    dataset = {"name": "iris", "ood_classes": ["virginica"]}
+    run(tiny(datasets=[dataset], selectors=["random"], seeds=[0], batch_size=10, rounds=4), make_selector, tmp_path)
+    assert seen == [record["rejected"] for record in journal(tmp_path)][:-1]
+    assert seen[0] == 0 and seen[-1] > 0
 
 
 def test_a_rejected_label_is_paid_and_never_trained_on(tmp_path: Path) -> None:
