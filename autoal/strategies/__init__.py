@@ -21,6 +21,7 @@ from autoal.strategies.entropy import Entropy
 from autoal.strategies.entropy_dropout import EntropyDropout
 from autoal.strategies.entropy_ensemble import EntropyEnsemble
 from autoal.strategies.entropy_gradnorm import EntropyGradNorm
+from autoal.strategies.eoal import EOAL
 from autoal.strategies.expected_gradnorm import ExpectedGradNorm
 from autoal.strategies.featsim import FeatSim
 from autoal.strategies.fre import FRE
@@ -46,6 +47,7 @@ from autoal.strategies.poal import Poal
 from autoal.strategies.power_bald import PowerBALD
 from autoal.strategies.probcover import ProbCover
 from autoal.strategies.random import Random
+from autoal.strategies.similar import Similar
 from autoal.strategies.softmax_bald import SoftmaxBALD
 from autoal.strategies.softrank_bald import SoftrankBALD
 from autoal.strategies.sparse_greedy import SparseGreedy
@@ -113,7 +115,9 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "gmm": GaussianMixtures,
     "knn_confidence": NearestNeighbors,
     "mqnet": MQNet,
+    "similar": Similar,
     "lfosa": LfOSA,
+    "eoal": EOAL,
 }
 
 PORTFOLIOS: dict[str, list[str]] = {

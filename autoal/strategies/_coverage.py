@@ -5,6 +5,8 @@ Axes: N points, E evaluation points, J candidates, L points that cover already, 
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from autoal.rng import generator
 from autoal.strategies._distances import farthest_first, nearest_centre, squared_norms, tiles, unit_rows
 from autoal.strategies.base import check_batch_size, random_ties
 
-__all__ = ["MAX_EVALUATION", "greedy_coverage", "smallest_labeled_distance"]
+__all__ = ["MAX_EVALUATION", "Gains", "greedy_coverage", "lazy_greedy", "row_keys", "smallest_labeled_distance"]
 
 MAX_EVALUATION = 10_000
 """Points over which coverage is summed; a sample of them where there are more."""
@@ -77,7 +79,7 @@ def greedy_coverage(
             raise InvalidInput("a candidate has price 0; prices must be positive")
 
     points, covered, single = _prepared(points_N_D, covered_by_L_D, bandwidth, normalise)
-    keys = _row_keys(torch.cat([points, covered]), fine=not single)
+    keys = row_keys(torch.cat([points, covered]), fine=not single)
     keys_J, covered_keys = keys[candidates], keys[n:]
     coverage = (_BallCoverage if ball else _Coverage)(points[evaluation], weights_N[evaluation], covered, bandwidth)
     rows_J = points if len(candidates) == n and bool((candidates == torch.arange(n, device=device)).all()) else None
@@ -86,7 +88,7 @@ def greedy_coverage(
     first_J = coverage.gains(rows_J)
     first_J.masked_fill_(torch.isin(keys_J, covered_keys), 0)  # a copy of a covering row adds only rounding
     value_J = first_J.clone() if prices_J is None else first_J / prices_J
-    greedy = _plain_greedy if len(rows_J) * len(coverage.right) <= SMALL else _lazy_greedy
+    greedy = _plain_greedy if len(rows_J) * len(coverage.right) <= SMALL else lazy_greedy
     liked_J = torch.zeros_like(value_J) if liked_N is None else liked_N.to(device)[candidates]
     picks, values = greedy(coverage, rows_J, value_J, keys_J, prices_J, batch_size, random_ties(liked_J, rng))
     gains = torch.tensor(values, dtype=torch.float64, device=device)
@@ -100,6 +102,16 @@ def greedy_coverage(
         chosen = torch.cat([chosen, filled])
         gains = torch.cat([gains, gains.new_zeros(len(filled))])
     return candidates[chosen], gains, first_J
+
+
+class Gains(Protocol):
+    """A monotone submodular function, as much of it as the lazy greedy needs."""
+
+    def gains(self, rows_n_D: Tensor) -> Tensor:
+        """(n,) float64 what each row would add."""
+
+    def add(self, row_D: Tensor) -> None:
+        """Takes the row in."""
 
 
 class _Coverage:
@@ -161,7 +173,7 @@ def _plain_greedy(
     batch_size: int,
     shuffle_J: Tensor,
 ) -> tuple[list[int], list[float]]:
-    """What `_lazy_greedy` gives, with every gain worked out anew at each pick."""
+    """What `lazy_greedy` gives, with every gain worked out anew at each pick."""
     kernel_J_E = coverage.similarities(rows_J_D)
     bound_J = value_J.clone()
     picks: list[int] = []
@@ -183,8 +195,8 @@ def _plain_greedy(
     return picks, values
 
 
-def _lazy_greedy(
-    coverage: _Coverage,
+def lazy_greedy(
+    coverage: Gains,
     rows_J_D: Tensor,
     value_J: Tensor,
     keys_J: Tensor,
@@ -263,7 +275,7 @@ def _prepared(
     return points.to(dtype), covered.to(dtype), single
 
 
-def _row_keys(rows_N_D: Tensor, fine: bool) -> Tensor:
+def row_keys(rows_N_D: Tensor, fine: bool) -> Tensor:
     """(N,) int64, the same for rows that are the same but for rounding."""
     width = rows_N_D.shape[1]
     mix_D = torch.randint(-(2**62), 2**62, (width,), generator=generator(0, "row keys")).to(rows_N_D.device)

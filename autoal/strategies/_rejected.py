@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 from torch import Tensor
 
 from autoal.outputs import ModelOutputs, PoolView
@@ -21,6 +22,10 @@ def rejected_with(view: PoolView, *names: str) -> ModelOutputs | None:
     if rejected is None or len(rejected) == 0 or not rejected.present() >= set(names):
         return None
     return rejected.to(view.device)
+
+
+SHARPNESS = 10.0
+"""The largest of some outputs is a log sum exp this sharp, so that the loss is smooth and no class comes first."""
 
 
 class Head:
@@ -69,13 +74,13 @@ def one_vs_all_heads(
         slope = np.zeros_like(logits)
         others = logits[:known].copy()
         others[rows, labels] = -np.inf
-        hardest = others.argmax(axis=1)
         own = logits[rows, labels]
         total = float(np.logaddexp(0, -own).sum())
         slope[rows, labels] = _sigmoid(own) - 1
         if classes > 1:
-            total += float(np.logaddexp(0, others[rows, hardest]).sum())
-            slope[rows, hardest] += _sigmoid(others[rows, hardest])
+            hardest = logsumexp(SHARPNESS * others, axis=1) / SHARPNESS
+            total += float(np.logaddexp(0, hardest).sum())
+            slope[:known] += _sigmoid(hardest)[:, None] * softmax(SHARPNESS * others, axis=1)
         unknown = logits[known:]
         probs = _sigmoid(unknown)
         total -= weight / classes * float((np.logaddexp(0, unknown) - probs * unknown).sum())

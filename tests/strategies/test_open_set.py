@@ -14,12 +14,14 @@ from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import numpy_rng
 from autoal.strategies import CANDIDATES
 from autoal.strategies._rejected import cross_entropy_head, one_vs_all_heads
+from autoal.strategies.eoal import first_neighbour_clusters
 from autoal.strategies.lfosa import LfOSA, upper_component
 from autoal.strategies.mqnet import MonotoneScore, MQNet
+from autoal.strategies.similar import Similar
 from tests.helpers import seeded
 
 WIDTH = 6
-RIVALS = ["mqnet", "lfosa"]
+RIVALS = ["mqnet", "lfosa", "similar", "eoal"]
 QUICK = {"mqnet": {"steps": 300, "learning_rate": 1e-2}}
 
 
@@ -135,3 +137,34 @@ def test_lfosa_puts_what_it_takes_for_unknown_last():
     assert float((scores == scores.min()).double()[40:].mean()) > 0.8
     with pytest.raises(InvalidInput, match="temperature=0"):
         LfOSA(0).propose(view, 1, seeded())
+
+
+@pytest.mark.parametrize("rejected", [0, 20])
+def test_similar_is_the_plain_greedy_of_its_formula(rejected):
+    view = open_set(rejected=rejected)
+    pool, known, unknown = Similar()._gradients(view)
+
+    def alike(left, right) -> torch.Tensor:
+        return ((left[0] @ right[0].T) * (left[1] @ right[1].T)).clamp(min=0)
+
+    to_pool, to_known = alike(pool, pool), alike(pool, known).amax(1)
+    to_unknown = alike(pool, unknown).amax(1) if rejected else torch.zeros(80, dtype=torch.float64)
+
+    def value(batch: list[int]) -> float:
+        return float((torch.minimum(to_pool[:, batch].amax(1), to_known) - to_unknown).clamp(min=0).sum())
+
+    batch: list[int] = []
+    for pick in Similar().propose(view, 6, seeded()).indices.tolist():
+        best = max(value([*batch, i]) for i in range(80))
+        batch.append(pick)
+        assert value(batch) >= best - 1e-4
+    with pytest.raises(InvalidInput, match="eta=0"):
+        Similar(eta=0).propose(view, 1, seeded())
+
+
+def test_first_neighbours_join_until_few_enough_are_left():
+    points = torch.tensor([[0.0], [1.0], [10.0], [11.0], [30.0], [32.0]])
+    assert first_neighbour_clusters(points, 3).tolist() == [0, 0, 1, 1, 2, 2]
+    assert first_neighbour_clusters(points, 2).tolist() == [0, 0, 0, 0, 1, 1]
+    assert first_neighbour_clusters(points, 1).tolist() == [0] * 6
+    assert first_neighbour_clusters(points, 5).tolist() == [0, 0, 1, 2, 3, 4]
