@@ -15,6 +15,7 @@ from autoal.strategies.balentacq import BalEntAcq
 from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.batch_balance import BatchBalance
 from autoal.strategies.batchbald import BatchBALD
+from autoal.strategies.bmdal import BMDAL
 from autoal.strategies.dacs import DACS
 from autoal.strategies.energy import Energy
 from autoal.strategies.entropy import Entropy
@@ -24,19 +25,25 @@ from autoal.strategies.entropy_gradnorm import EntropyGradNorm
 from autoal.strategies.eoal import EOAL
 from autoal.strategies.expected_gradnorm import ExpectedGradNorm
 from autoal.strategies.featsim import FeatSim
+from autoal.strategies.frank_wolfe import FrankWolfe
 from autoal.strategies.fre import FRE
 from autoal.strategies.gmm import GaussianMixtures
 from autoal.strategies.greedy_ensemble_variation_ratio import GreedyEnsembleVariationRatio
 from autoal.strategies.kcenter import KCenter
 from autoal.strategies.kcenter_pca import KCenterPCA
 from autoal.strategies.kmeans import KMeans
+from autoal.strategies.kmeanspp import KMeansPP
 from autoal.strategies.knn_confidence import NearestNeighbors
+from autoal.strategies.lcmd import LCMD
 from autoal.strategies.least_confidence import LeastConfidence
 from autoal.strategies.least_confidence_dropout import LeastConfidenceDropout
 from autoal.strategies.lfosa import LfOSA
 from autoal.strategies.mahalanobis import Mahalanobis
 from autoal.strategies.margin import Margin
 from autoal.strategies.margin_dropout import MarginDropout
+from autoal.strategies.maxdet import MaxDet
+from autoal.strategies.maxdiag import MaxDiag
+from autoal.strategies.maxdist import MaxDist
 from autoal.strategies.maxherding import MaxHerding
 from autoal.strategies.mcdpp import MultiCriteriaDPP
 from autoal.strategies.mean_std import MeanStd
@@ -96,6 +103,13 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "acs_fw": ACSFW,
     "sparse_greedy": SparseGreedy,
     "sparse_iht": SparseIHT,
+    "bmdal": BMDAL,
+    "lcmd": LCMD,
+    "maxdist": MaxDist,
+    "maxdet": MaxDet,
+    "kmeanspp": KMeansPP,
+    "maxdiag": MaxDiag,
+    "frank_wolfe": FrankWolfe,
     # diversity
     "kmeans": KMeans,
     "kcenter": KCenter,
