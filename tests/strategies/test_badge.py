@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from autoal.errors import InvalidInput
 from autoal.strategies.badge import BADGE, GradientEmbedding
@@ -84,3 +86,39 @@ def test_an_unknown_first_pick_is_refused():
     outputs = random_outputs(8, 0)
     with pytest.raises(InvalidInput, match="'norm' or 'uniform'"):
         BADGE("median").propose(fake_view(outputs.require("log_probs"), outputs.require("embeddings")), 2, seeded())
+
+
+def test_the_third_pick_is_drawn_by_squared_distance_to_the_nearer_of_two():
+    """Where the first two picks are what they usually are: the sampler works with weights out of date by then."""
+    log_probs = probs([0.5, 0.5], [0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.4, 0.6])
+    embeddings = torch.tensor([[3.0, 0], [0, 2], [1, 1], [2, -1], [0, 1]])
+    gradients = explicit(log_probs, embeddings)
+    view = fake_view(log_probs, embeddings)
+    picks = torch.stack([BADGE().propose(view, 3, seeded(s)).indices for s in range(1500)])
+    second = int(torch.bincount(picks[:, 1]).argmax())
+    thirds = picks[picks[:, 1] == second, 2]
+    squared = torch.cdist(gradients, gradients[[int(picks[0, 0]), second]]).square().amin(1)
+    expected = squared / squared.sum() * len(thirds)
+    drawn = expected > 1e-9
+    counts = torch.bincount(thirds, minlength=5)
+    assert counts[~drawn].sum() == 0
+    chi = ((counts - expected).square() / expected)[drawn].sum()
+    assert chi < 13.9  # 0.999 quantile of chi-square with two degrees of freedom
+
+
+def test_distances_are_those_of_scikit_activeml():
+    """Its chances for each pick; it counts the gradient 0 as one more centre, which the paper's code does not."""
+    pool = pytest.importorskip("skactiveml.pool")
+    classifier = pytest.importorskip("skactiveml.classifier").SklearnClassifier(LogisticRegression(), classes=[0, 1, 2])
+    points = random_outputs(30, 2).require("embeddings").double().numpy()
+    labels = np.full(30, np.nan)
+    labels[:6] = [0, 1, 2, 0, 1, 2]
+    picks, chances = pool.Badge(random_state=0).query(points, labels, classifier, batch_size=4, return_utilities=True)
+    log_probs = torch.from_numpy(classifier.fit(points, labels).predict_proba(points)).log()
+    gradient = GradientEmbedding(log_probs[6:], torch.from_numpy(points[6:]))
+    assert int(gradient.size_N.argmax()) == picks[0] - 6
+    for m in range(1, 4):
+        before = torch.as_tensor(np.array(picks[:m])) - 6
+        nearest = torch.minimum(gradient.squared_distances(slice(None), before).amin(1), gradient.size_N).double()
+        theirs = torch.from_numpy(np.nan_to_num(chances[m, 6:]))
+        torch.testing.assert_close(nearest / nearest.sum(), theirs, rtol=1e-4, atol=1e-6)
