@@ -23,12 +23,14 @@ from autoal.strategies.entropy_dropout import EntropyDropout
 from autoal.strategies.entropy_ensemble import EntropyEnsemble
 from autoal.strategies.entropy_gradnorm import EntropyGradNorm
 from autoal.strategies.eoal import EOAL
+from autoal.strategies.epig import EPIG
 from autoal.strategies.expected_gradnorm import ExpectedGradNorm
 from autoal.strategies.featsim import FeatSim
 from autoal.strategies.frank_wolfe import FrankWolfe
 from autoal.strategies.fre import FRE
 from autoal.strategies.gmm import GaussianMixtures
 from autoal.strategies.greedy_ensemble_variation_ratio import GreedyEnsembleVariationRatio
+from autoal.strategies.jepig import JEPIG
 from autoal.strategies.kcenter import KCenter
 from autoal.strategies.kcenter_pca import KCenterPCA
 from autoal.strategies.kmeans import KMeans
@@ -96,6 +98,8 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "balance": Balance,
     "batch_balance": BatchBalance,
     "balentacq": BalEntAcq,
+    "epig": EPIG,
+    "jepig": JEPIG,
     # gradient
     "badge": BADGE,
     "ntk_lookahead": NTKLookAhead,
