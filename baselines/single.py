@@ -23,6 +23,10 @@ class Single:
         # Of either task: what the model cannot give in this one is left out by the runner.
         return frozenset().union(*(self.strategy.needs_for(task) for task in self.strategy.tasks))
 
+    def needs_for(self, task: str) -> frozenset[str]:
+        """Fields to compute in either task."""
+        return self.strategy.needs_for(task)
+
     def select(self, state: RoundState, batch_size: int) -> Selection:
         """Raises MissingOutput where the model cannot give what the strategy reads."""
         proposal = self.strategy.propose(

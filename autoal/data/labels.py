@@ -12,7 +12,11 @@ from torch import Tensor
 
 from autoal.errors import InvalidInput
 
-__all__ = ["class_numbers", "class_table", "is_missing", "label_array"]
+__all__ = ["TASKS", "class_numbers", "class_table", "is_missing", "label_array", "target_array", "task_of"]
+
+TASKS = ("classification", "regression")
+MANY = 100
+"""Whole floats with more different values than this, most of them seen once or twice, are targets."""
 
 
 def label_array(y: Any, what: str = "y") -> NDArray[Any]:
@@ -46,15 +50,55 @@ def label_array(y: Any, what: str = "y") -> NDArray[Any]:
     return y
 
 
-def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where an array from `label_array` holds no label: NaN in floats, -1 in integers, None or NaN in objects."""
+def is_missing(y: NDArray[Any], task: str = "classification") -> NDArray[np.bool_]:
+    """Where an array from `label_array` holds no label: NaN in floats, -1 in integers, None or NaN in objects.
+
+    In a regression -1 is a target like any other.
+    """
     if y.dtype.kind == "f":
         return np.isnan(y)
-    if y.dtype.kind == "i":
+    if y.dtype.kind == "i" and task != "regression":
         return np.asarray(y == -1)
     if y.dtype.kind == "O":
         return np.fromiter((_absent(value) for value in y), dtype=bool, count=len(y))
     return np.zeros(len(y), dtype=bool)
+
+
+def task_of(given: NDArray[Any]) -> str:
+    """`regression` or `classification`, from the labels that are there, by scikit-learn's `type_of_target` and one
+    rule more.
+
+    Integers, text and booleans are classes. Floats are targets where any of them has a fraction; also where they are
+    whole, but of more than 100 different values that make up at least half of the labels. Other whole floats are
+    classes, because integers next to NaN turn into floats.
+    """
+    values = given
+    if values.dtype.kind == "O":
+        if not len(values) or {_kind(value) for value in values} != {"number"}:
+            return "classification"
+        values = values.astype(np.float64)
+    if values.dtype.kind != "f":
+        return "classification"
+    different = len(np.unique(values))
+    fractions = bool((values != np.floor(values)).any())
+    return "regression" if fractions or different > max(MANY, len(values) / 2) else "classification"
+
+
+def target_array(given: NDArray[Any], what: str = "y") -> NDArray[np.float64]:
+    """The labels as float64 targets. Raises InvalidInput for text, booleans and anything infinite."""
+    kinds = {_kind(value) for value in given.tolist()} if given.dtype.kind == "O" else {given.dtype.kind}
+    if not kinds <= {"number", "f", "i", "u"}:
+        example = next(value for value in given.tolist() if _kind(value) != "number")
+        raise InvalidInput(
+            f"{what} holds {example!r}; wanted numbers in a regression: for classes use task='classification'"
+        )
+    targets = given.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(targets))
+    if len(bad):
+        raise InvalidInput(
+            f"{what} holds {len(bad)} infinite target(s) (first {bad[:5].tolist()}); wanted finite numbers"
+        )
+    return targets
 
 
 def class_table(
@@ -116,7 +160,7 @@ def _distinct(given: NDArray[Any], what: str) -> NDArray[Any]:
         if (given != np.floor(given)).any():
             raise InvalidInput(
                 f"{what} holds fractions, e.g. {given[given != np.floor(given)][0]}: a regression target. "
-                "Regression is not available yet in this version; for classes use integers or text"
+                "Wanted task='regression' (or 'auto'); for classes use integers or text"
             )
         return np.unique(given).astype(np.int64)
     if given.dtype.kind != "O":

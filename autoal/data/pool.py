@@ -11,7 +11,7 @@ Three ways to count points:
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoal.data.indices import id_array, id_ranks, index_array
-from autoal.data.labels import class_numbers, class_table, is_missing, label_array
+from autoal.data.labels import TASKS, class_numbers, class_table, is_missing, label_array, target_array, task_of
 from autoal.data.rows import ConcatRows, Rows, as_rows, check_finite
 from autoal.errors import InvalidInput, PoolExhausted
 
@@ -38,12 +38,12 @@ class Pool:
 
     rows: Rows
     """All inputs, n of them."""
-    classes: NDArray[Any]
-    """(C,) the user's labels, sorted; class number c stands for classes[c]."""
+    classes: NDArray[Any] | None
+    """(C,) the user's labels, sorted; class number c stands for classes[c]. None in a regression."""
     labeled: Tensor
     """(L,) int64, row of each labeled point."""
     labels: Tensor
-    """(L,) int64, class number of each labeled point."""
+    """(L,) int64, class number of each labeled point; float64, its target, in a regression."""
     unlabeled: Tensor
     """(N,) int64, row of each pool point."""
     ids: NDArray[Any]
@@ -54,6 +54,8 @@ class Pool:
     """(N,) float64, price of each label, or None where all cost the same."""
     offset: int = 0
     """Row of user index 0: the number of labeled rows in the three-array form, else 0."""
+    rejected: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    """(R,) int64, row of each point that was asked for and belongs to none of the classes."""
 
     @classmethod
     def build(
@@ -66,6 +68,7 @@ class Pool:
         pool: Any = None,
         ids: Sequence[Hashable] | NDArray[Any] | None = None,
         exclude: Any = None,
+        rejected: Any = None,
         costs: Any = None,
         num_classes: int | None = None,
         classes: Sequence[Any] | None = None,
@@ -79,19 +82,32 @@ class Pool:
         floats, -1 in integers, None or NaN in objects, or a mask), or `labeled` says which rows have a label: then
         y has one entry for each of them, or is as long as X and only y[labeled] is read (so -1 may be a class).
 
+        `task` is `classification`, `regression`, or `auto`: what `autoal.data.labels.task_of` says of the labels, and
+        classification where `num_classes` or `classes` are given. In a regression -1 is a target, and only NaN or
+        None mark a missing one.
+
         `pool` says which rows may be asked for (default: all), `exclude` which may not; a labeled row is never in
-        the pool. These and `labeled` are row numbers or boolean masks. `ids` are any distinct hashables, one per
-        user index; `costs` are positive prices, likewise. `num_classes` or `classes` (all labels) name classes
+        the pool. `rejected` names rows that were asked for and belong to none of the classes: they are not in the pool
+        either, but informative. All these and `labeled` are row numbers or boolean masks. `ids` are any distinct
+        hashables, one per user index; `costs` are positive prices, likewise. `num_classes` or `classes` (all labels) name classes
         that have no label yet; `from_probs` says that `num_classes` was counted in precomputed probabilities.
 
         Raises InvalidInput for anything that does not fit together, PoolExhausted where nothing is left to ask for.
         """
-        if task not in ("auto", "classification"):
-            raise InvalidInput(f"got task={task!r}; only 'classification' is available yet in this version")
+        if task not in ("auto", *TASKS):
+            raise InvalidInput(f"got task={task!r}; wanted 'auto', 'classification' or 'regression'")
+        named = num_classes is not None or classes is not None
+        if task == "regression" and named:
+            raise InvalidInput(
+                "got classes or class probabilities in a regression, which has none; leave classes= and probs= out, "
+                "or pass task='classification'"
+            )
+        if task == "auto" and named:
+            task = "classification"
         if X_pool is None:
             rows, offset = as_rows(X), 0
             check_finite(rows)
-            labeled_rows, given = _labeled_part(y, len(rows), labeled)
+            labeled_rows, given = _labeled_part(y, len(rows), labeled, task)
             n_user = len(rows)
         else:
             if labeled is not None:
@@ -101,8 +117,17 @@ class Pool:
             rows, offset = _stacked(X, X_pool)
             given = _complete_labels(y, offset)
             labeled_rows, n_user = np.arange(offset), len(rows) - offset
-        table = class_table(given, num_classes, classes, from_probs=from_probs)
-        if len(set(given.tolist())) < 2:
+        task = task_of(given) if task == "auto" else task
+        table: NDArray[Any] | None = None
+        labels: NDArray[Any]
+        if task == "regression":
+            labels = target_array(given)
+            if len(labels) < 2:
+                raise InvalidInput("got one labeled point; wanted at least two: label a few more, drawn at random")
+        else:
+            table = class_table(given, num_classes, classes, from_probs=from_probs)
+            labels = class_numbers(given, table)
+        if table is not None and len(set(given.tolist())) < 2:
             raise InvalidInput(
                 f"all {len(given)} labels are {given.tolist()[0]!r}; wanted at least two classes: label a few more "
                 "points, drawn at random (in integer y -1 marks a missing label; pass labeled= where it is a class)"
@@ -115,11 +140,25 @@ class Pool:
         open_rows[labeled_rows] = False
         if exclude is not None:
             open_rows[index_array(exclude, n_user, "exclude") + offset] = False
+        refused = np.zeros(0, dtype=np.int64)
+        if rejected is not None:
+            if table is None:
+                raise InvalidInput("got rejected= in a regression, which has no classes; use exclude= for such rows")
+            refused = index_array(rejected, n_user, "rejected") + offset
+            both = np.intersect1d(refused, labeled_rows) - offset
+            if len(both):
+                raise InvalidInput(
+                    f"rows {both[:5].tolist()} are rejected and have a label; wanted one or the other: a rejected row "
+                    "belongs to none of the classes"
+                )
+            open_rows[refused] = False
         unlabeled = np.flatnonzero(open_rows)
         if len(unlabeled) == 0:
             raise PoolExhausted(
                 f"no point left to ask for: {len(rows)} rows, {len(labeled_rows)} labeled, the rest excluded or "
-                "outside pool=; mark missing labels in y (NaN, -1 or None), or pass labeled= with their rows"
+                "outside pool=; mark missing labels in y "
+                + ("(NaN or None; -1 is a target)" if table is None else "(NaN, -1 or None)")
+                + ", or pass labeled= with their rows"
             )
         unlabeled = unlabeled[np.argsort(ranks[unlabeled])]
         order = np.argsort(ranks[labeled_rows])
@@ -127,12 +166,13 @@ class Pool:
             rows=rows,
             classes=table,
             labeled=torch.from_numpy(labeled_rows[order]),
-            labels=torch.from_numpy(class_numbers(given, table)[order]),
+            labels=torch.from_numpy(labels[order]),
             unlabeled=torch.from_numpy(unlabeled),
             ids=id_values,
             ranks=torch.from_numpy(ranks),
             costs=None if costs is None else _prices(costs, n_user, unlabeled - offset),
             offset=offset,
+            rejected=torch.from_numpy(refused[np.argsort(ranks[refused])]),
         )
 
     def __len__(self) -> int:
@@ -140,8 +180,12 @@ class Pool:
 
     @property
     def num_classes(self) -> int:
-        """C, from the label space; a class may have no labeled point yet."""
-        return len(self.classes)
+        """C, from the label space; a class may have no labeled point yet. 0 in a regression."""
+        return 0 if self.classes is None else len(self.classes)
+
+    @property
+    def task(self) -> str:
+        return TASKS[self.classes is None]
 
     @property
     def num_user_rows(self) -> int:
@@ -191,7 +235,7 @@ class Pool:
         return self.ranks[self.labeled]
 
 
-def _labeled_part(y: Any, n: int, labeled: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def _labeled_part(y: Any, n: int, labeled: Any, task: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Rows that have a label, and their labels."""
     values = label_array(y)
     if labeled is None:
@@ -200,10 +244,11 @@ def _labeled_part(y: Any, n: int, labeled: Any) -> tuple[NDArray[np.int64], NDAr
                 f"got y of length {len(values)} for {n} rows; wanted {n} with missing labels marked (NaN, -1 or None), "
                 "or pass labeled= with the rows that y belongs to"
             )
-        rows = np.flatnonzero(~is_missing(values))
+        rows = np.flatnonzero(~is_missing(values, task))
         if len(rows) == 0:
             raise InvalidInput(
-                "y holds no label; wanted at least two classes: label a few points first, drawn at random"
+                "y holds no label; wanted at least two points, and two classes where there are any: label a few first, "
+                "drawn at random"
             )
         return rows, values[rows]
     rows = index_array(labeled, n, "labeled")

@@ -18,7 +18,7 @@ from autoal.search.compose import compose_episode
 from autoal.search.config import SearchConfig
 from autoal.search.engines import ENGINES
 from autoal.search.episodes import Episodes
-from autoal.search.fit_net import LinearHeads, clipped_log_loss, fit_heads
+from autoal.search.fit_net import LinearHeads, fit_heads
 from autoal.search.search_net import SearchNet
 
 __all__ = ["SearchTrace", "averaged", "compose", "discounted", "point_losses", "train_search_net"]
@@ -108,7 +108,7 @@ def train_search_net(
 
 
 def point_losses(net: SearchNet, episodes: Episodes, context: Tensor, config: SearchConfig, capacity: float) -> Tensor:
-    """(E, V) clipped log-loss, in nats, of each validation point after training to convergence on the batch that
+    """(E, V) clipped loss, in nats, of each validation point after training to convergence on the batch that
     `net` composes, relaxed at the first temperature: a soft batch is made of more points than a hard one, so what
     it is worth is known with less noise."""
     problem = episodes.problem
@@ -121,7 +121,7 @@ def point_losses(net: SearchNet, episodes: Episodes, context: Tensor, config: Se
             num_classes=problem.num_classes, l2=problem.l2, whitener=problem.whitener,
             start=episodes.heads.weight.detach(),
         )  # fmt: skip
-        return clipped_log_loss(heads(problem.validation), problem.validation_labels)
+        return problem.held_out_loss(heads(problem.validation))
 
 
 def discounted(net: SearchNet, fresh: SearchNet, keep: float) -> SearchNet:

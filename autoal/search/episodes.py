@@ -9,23 +9,41 @@ Axes: E episodes, S support, P pseudo-pool, V validation, K candidates, F featur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoal.outputs import ModelOutputs, PoolView, Validation
+from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.config import SearchConfig
-from autoal.search.fit_net import HeadProblem, LinearHeads, fit_heads, head_log_probs, with_bias
+from autoal.search.fit_net import (
+    HeadProblem,
+    LinearHeads,
+    bagged_heads,
+    fit_heads,
+    head_log_probs,
+    head_outputs,
+    with_bias,
+)
 from autoal.search.ranks import rank_scores
+from autoal.search.simulated import SimulatedModel
 from autoal.search.space import Space, geometry, log_reference_distance
 from autoal.strategies import Proposal, Strategy
 
-__all__ = ["Episodes", "NamedCandidate", "bagged_heads", "importance_weights", "point_features", "simulate"]
+__all__ = [
+    "Episodes",
+    "NamedCandidate",
+    "committee_of",
+    "importance_weights",
+    "point_features",
+    "simulate",
+    "standardised",
+    "target_features",
+    "target_scale",
+]
 
-MC_DROPOUT = 0.5
 NamedCandidate = tuple[str, Strategy]
 
 
@@ -63,7 +81,7 @@ def split(
     """Positions (S,), (P,), (V,): validation from the points allowed, two of each class in the support if it can be."""
     size_s, size_p, size_v = sizes
     order = torch.randperm(len(labels), generator=rng)
-    rank_in_class = torch.empty(len(labels), dtype=torch.long)
+    rank_in_class = torch.full((len(labels),), 2, dtype=torch.long)  # no point is kept for a class in a regression
     for c in range(num_classes):
         where = order[labels[order] == c]
         rank_in_class[where] = torch.arange(len(where))
@@ -97,27 +115,13 @@ def episode_sizes(n_labeled: int, config: SearchConfig, n_validation: int = 0) -
     return support, pool, min(2 * config.max_pool, validation)
 
 
-def bagged_heads(
-    features: Tensor, labels: Tensor, folds: int, *, num_classes: int, l2: float, rng: torch.Generator
-) -> LinearHeads | None:
-    """`folds` heads for each stack of points (E, n, D) with labels (E, n), each without one fold; (E * folds) heads."""
-    if folds < 2 or features.shape[1] < folds:
-        return None
-    episodes, n, width = features.shape
-    fold = (torch.stack([torch.randperm(n, generator=rng) for _ in range(episodes)]) % folds).to(features.device)
-    weights = torch.stack([(fold != f).to(features.dtype) for f in range(folds)], dim=1).reshape(episodes * folds, n)
-    wide = features.unsqueeze(1).expand(-1, folds, -1, -1).reshape(episodes * folds, n, width)
-    tiled = labels.unsqueeze(1).expand(-1, folds, -1).reshape(episodes * folds, n)
-    return fit_heads(wide, tiled, weights, num_classes=num_classes, l2=l2, tolerance=1e-3, max_steps=60)
-
-
-def committee_probs(heads: LinearHeads | None, features: Tensor, folds: int) -> Tensor | None:
-    """(E, folds, n, C) probabilities of features (E, n, D) under each stack's own heads."""
+def committee_of(heads: LinearHeads | None, features: Tensor, folds: int, num_classes: int) -> Tensor | None:
+    """(E, folds, n, C) probabilities of features (E, n, D) under each stack's own heads; predictions (E, folds, n) in
+    a regression."""
     if heads is None:
         return None
-    episodes, n, width = features.shape
-    wide = features.unsqueeze(1).expand(-1, folds, -1, -1).reshape(episodes * folds, n, width)
-    return head_log_probs(heads, wide).exp().reshape(episodes, folds, n, -1)
+    outputs = head_outputs(heads, features, folds)
+    return functional.log_softmax(outputs, dim=-1).exp() if num_classes else outputs.squeeze(-1)
 
 
 def point_features(
@@ -140,10 +144,42 @@ def point_features(
     entropy = _entropy(probs)
     percentile = entropy.argsort(-1).argsort(-1).to(probs.dtype)
     z = torch.stack([to_labeled, -log_sparsity, percentile, disagreement], dim=-1)
+    return uncertainty.clamp(0, 1), _standardised(z)
+
+
+def _standardised(z: Tensor) -> Tensor:
     centred = z - z.mean(-2, keepdim=True)
     # Limited to three standard deviations: one far point must not own the value of the batch.
     deviation = centred.square().mean(-2, keepdim=True).sqrt()
-    return uncertainty.clamp(0, 1), (centred / deviation.clamp_min(1e-6)).clamp(-3, 3)
+    return (centred / deviation.clamp_min(1e-6)).clamp(-3, 3)
+
+
+def target_features(
+    means: Tensor, committee: Tensor | None, to_labeled: Tensor, log_sparsity: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same in a regression, from predictions `means` (..., n) and `committee` (..., M, n).
+
+    Uncertainty is the rank of the committee's standard deviation in (0, 1]: a rank, because the deviations of an
+    episode's few points and of a whole pool then have one distribution, and no far point makes all others count
+    nothing. Without a committee it is 1 everywhere. Features: both distances, the percentile of the prediction,
+    the log of the deviation.
+    """
+    deviation = torch.zeros_like(to_labeled)
+    uncertainty = torch.ones_like(to_labeled)
+    if committee is not None:
+        deviation = committee.std(-2, correction=0).to(to_labeled)
+        uncertainty = _percentile(deviation)
+    spread = torch.log(deviation + 1e-6 * deviation.amax(-1, keepdim=True) + 1e-12)
+    z = torch.stack([to_labeled, -log_sparsity, _percentile(means.to(to_labeled)), spread], dim=-1)
+    return uncertainty, _standardised(z)
+
+
+def _percentile(values: Tensor) -> Tensor:
+    """(..., n) share of the values that are below, with half of those that are equal."""
+    order = values.sort(-1).values.contiguous()
+    values = values.contiguous()
+    below, upto = torch.searchsorted(order, values), torch.searchsorted(order, values, right=True)
+    return (0.5 * (below + upto) / values.shape[-1]).to(values.dtype)
 
 
 def _entropy(probs: Tensor) -> Tensor:
@@ -216,8 +252,10 @@ def simulate(
     if config.importance:
         weights = importance_weights(judging, space.pool, generator(seed, purpose, "importance"))
     validation_weights = weights[v] / weights[v].sum(1, keepdim=True)
+    shift, unit = target_scale(labels[s], view.num_classes)
+    targets = [standardised(y, shift, unit) for y in (labels[s], labels[p], judging_labels[v])]
     problem = HeadProblem.build(
-        features[s], labels[s], features[p], labels[p], with_bias(judging)[v], judging_labels[v], validation_weights,
+        features[s], targets[0], features[p], targets[1], with_bias(judging)[v], targets[2], validation_weights,
         num_classes=view.num_classes, batch=batch, l2=config.head_l2,
     )  # fmt: skip
     ones = torch.ones_like(labels[s], dtype=features.dtype)
@@ -225,40 +263,32 @@ def simulate(
         problem.support, problem.support_labels, ones,
         num_classes=view.num_classes, l2=config.head_l2, whitener=problem.whitener,
     )  # fmt: skip
-    log_probs_pool, log_probs_support = head_log_probs(heads, problem.pool), head_log_probs(heads, problem.support)
+    if not view.num_classes:
+        problem = replace(problem, noise=held_out_noise(heads, problem))
     fold_heads = bagged_heads(
         problem.support, problem.support_labels, config.value_heads,
         num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, purpose, "folds"),
     )  # fmt: skip
-    committee = committee_probs(fold_heads, problem.pool, config.value_heads)
+    committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
-    raw = geometry(view.labeled)
-    shape = functional.normalize(raw, dim=1)
+    shape = functional.normalize(geometry(view.labeled), dim=1)
     to_support = torch.stack([_squared(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)])
     log_sparsity = log_reference_distance(space.labeled, space.reference)[p]
-    uncertainty, z = point_features(
-        log_probs_pool, committee, 0.5 * torch.log(to_support + 1e-6), log_sparsity
-    )  # fmt: skip
+    to_labeled = 0.5 * torch.log(to_support + 1e-6)
+    if view.num_classes:
+        uncertainty, z = point_features(head_log_probs(heads, problem.pool), committee, to_labeled, log_sparsity)
+    else:
+        means = heads(problem.pool).detach().squeeze(-1)
+        uncertainty, z = target_features(means, committee, to_labeled, log_sparsity)
 
-    needs_mc = any("mc_log_probs" in strategy.needs for _, strategy in candidates)
-    samples = view.labeled.mc_log_probs.shape[1] if view.labeled.mc_log_probs is not None else 10
+    needs = frozenset[str]().union(*(strategy.needs_for(view.task) for _, strategy in candidates))
+    model = SimulatedModel(view, problem, heads, needs, seed, purpose, shift, unit)
+    views = model.episode_views(s, p)
     ranks, proposals, distances, covered = [], [], [], []
     for e in range(count):
-        mc_pool = mc_support = None
-        if needs_mc:
-            mask_rng = generator(seed, purpose, "dropout", e)
-            mc_pool, mc_support = _head_dropout(heads, e, problem, samples, mask_rng)
-        has_embeddings = view.labeled.embeddings is not None
-        episode_view = PoolView(
-            pool=ModelOutputs(log_probs_pool[e], raw[p[e]] if has_embeddings else None, mc_pool),
-            labeled=ModelOutputs(log_probs_support[e], raw[s[e]] if has_embeddings else None, mc_support),
-            labels=labels[s[e]],
-            num_classes=view.num_classes,
-            costs=None,
-        )
         wanted = min(sizes[1], max(2, round(config.proposal_factor * batch)))
         row = tuple(
-            strategy.propose(episode_view, wanted, generator(seed, purpose, "candidate", repr(strategy), e))
+            strategy.propose(views[e], wanted, generator(seed, purpose, "candidate", repr(strategy), e))
             for _, strategy in candidates
         )
         proposals.append(row)
@@ -296,15 +326,21 @@ def _squared(x: Tensor, y: Tensor) -> Tensor:
     return (x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
 
 
-def _head_dropout(
-    heads: LinearHeads, episode: int, problem: HeadProblem, samples: int, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Log probabilities (P, K, C) and (S, K, C) of one head under K dropout masks on its input, each the same for
-    every point: what MC dropout before a model's last layer is."""
-    weight = (heads.whitener[episode] @ heads.weight[episode]).detach()
-    keep = (torch.rand(samples, weight.shape[0], generator=rng) >= MC_DROPOUT).to(weight) / (1 - MC_DROPOUT)
-    keep[:, -1] = 1.0  # the bias is not dropped
-    masked = keep.unsqueeze(-1) * weight
-    both = [torch.einsum("nd,kdc->nkc", x[episode], masked) for x in (problem.pool, problem.support)]
-    pool, support = (functional.log_softmax(logits, dim=-1) for logits in both)
-    return pool, support
+def target_scale(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (E, 1) of targets (E, n), the latter 1 where they are constant; with classes 0 and 1."""
+    if num_classes:
+        return torch.zeros(len(labels), 1, device=labels.device), torch.ones(len(labels), 1, device=labels.device)
+    shift, unit = labels.mean(1, keepdim=True), labels.std(1, keepdim=True, correction=0)
+    return shift, torch.where(unit > 1e-12 * (1 + shift.abs()), unit, torch.ones_like(unit))
+
+
+def standardised(labels: Tensor, shift: Tensor, unit: Tensor) -> Tensor:
+    """Targets (E, n) as float32 in units of the support's deviation; classes as they are."""
+    return ((labels - shift) / unit).float() if labels.is_floating_point() else labels
+
+
+def held_out_noise(heads: LinearHeads, problem: HeadProblem) -> Tensor:
+    """(E, 1) deviation of the validation targets around the support's prediction: one number for all episodes, from
+    the median of the misses, so that a few of them do not make it."""
+    missed = (problem.validation_labels - heads(problem.validation).detach().squeeze(-1)).abs()
+    return torch.full_like(problem.noise, max(1.4826 * float(missed.median()), 1e-3))

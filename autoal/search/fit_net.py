@@ -1,10 +1,12 @@
-"""FitNet: what a label is worth. A stack of softmax heads on embeddings, one for each episode, trained together.
+"""FitNet: what a label is worth. A stack of softmax heads on embeddings, one for each episode, trained together;
+in a regression (`num_classes` 0), of ridge heads with one output.
 
-Axes: E episodes, n points, D features (a constant column included), C classes.
+Axes: E episodes, n points, D features (a constant column included), C classes (1 output in a regression).
 
 The step size is in units of a curvature bound. For the softmax loss the Hessian is at most `1/2 X^T W X` for each
 class (Boehning 1992, without the rank-one term), so in coordinates whitened by that bound plus the ridge a gradient
-step of 1 always descends. Unrolled, implicit and full solutions all work in these coordinates.
+step of 1 always descends. Unrolled, implicit and full solutions all work in these coordinates. The Hessian of half
+the squared error is `X^T W X` itself, which no bound flatters: there every pseudo-pool point counts in full.
 """
 
 from __future__ import annotations
@@ -16,10 +18,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["HeadProblem", "LinearHeads", "clipped_log_loss", "fit_heads", "head_log_probs", "with_bias"]
+__all__ = [
+    "HeadProblem",
+    "LinearHeads",
+    "bagged_heads",
+    "clipped_log_loss",
+    "clipped_squares",
+    "fit_heads",
+    "head_log_probs",
+    "head_outputs",
+    "with_bias",
+]
 
 FLOOR = 0.01
 """Probability floor of the upper loss, so that no single point decides it."""
+CLIP = 2.0
+"""From so many noise deviations on, the upper loss of a regression grows linearly, for the same reason."""
 
 
 def with_bias(features: Tensor) -> Tensor:
@@ -33,8 +47,21 @@ def clipped_log_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return -torch.log(FLOOR + (1 - FLOOR) * log_p.exp())
 
 
+def clipped_squares(predicted: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
+    """Huber's loss of `(target - predicted) / noise`, with the shape of `targets`: half the square up to 2, then
+    linear. `predicted` (..., n, 1), `noise` (..., 1).
+
+    This is the Gaussian negative log-likelihood, in nats, with the noise held at one value for all that is compared.
+    A likelihood that fits its variance anew after each batch lets a few held-out points decide it, and squares a bad
+    miss besides; so the gate, which weighs a mean gain against its standard error, would stay shut on noise alone.
+    """
+    missed = ((targets - predicted.squeeze(-1)) / noise).abs()
+    return torch.where(missed <= CLIP, 0.5 * missed.square(), CLIP * (missed - 0.5 * CLIP))
+
+
 class LinearHeads(nn.Module):
-    """E heads side by side: logits (E, n, C) of features (E, n, D) by weights in whitened coordinates."""
+    """E heads side by side: logits (E, n, C) of features (E, n, D) by weights in whitened coordinates. Without classes
+    there is one output, the prediction."""
 
     whitener: Tensor
 
@@ -42,7 +69,7 @@ class LinearHeads(nn.Module):
         super().__init__()
         episodes, width, _ = whitener.shape
         self.register_buffer("whitener", whitener)  # (E, D, D), upper triangular: features @ whitener is white
-        initial = whitener.new_zeros(episodes, width, num_classes) if start is None else start.clone()
+        initial = whitener.new_zeros(episodes, width, max(1, num_classes)) if start is None else start.clone()
         self.weight = nn.Parameter(initial)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -56,7 +83,7 @@ class HeadProblem:
     support: Tensor
     """(E, S, D) features with the constant column."""
     support_labels: Tensor
-    """(E, S)"""
+    """(E, S) classes; in a regression targets of unit size, here and below."""
     pool: Tensor
     """(E, P, D)"""
     pool_labels: Tensor
@@ -73,6 +100,8 @@ class HeadProblem:
     l2: float
     whitener: Tensor
     """(E, D, D)"""
+    noise: Tensor
+    """(E, 1) deviation of the targets around the prediction, the unit of the upper loss of a regression; else 1."""
 
     @staticmethod
     def build(
@@ -87,37 +116,50 @@ class HeadProblem:
         num_classes: int,
         batch: int,
         l2: float,
+        noise: Tensor | None = None,
     ) -> HeadProblem:
         """Adds the whitener of the curvature bound with every pseudo-pool point at its mean weight, doubled so
-        that the bound holds for batches that are far from the mean."""
+        that the bound holds for batches that are far from the mean; at weight 1 in a regression."""
         rows = torch.cat([support, pool], dim=1)
-        share = min(1.0, 2.0 * batch / max(1, pool.shape[1]))
+        share = min(1.0, 2.0 * batch / max(1, pool.shape[1])) if num_classes else 1.0
         weights = torch.cat([support.new_ones(support.shape[:2]), pool.new_full(pool.shape[:2], share)], dim=1)
-        whitener = curvature_whitener(rows, weights, l2)
+        whitener = curvature_whitener(rows, weights, l2, num_classes)
+        noise = support.new_ones(len(support), 1) if noise is None else noise
         return HeadProblem(
             support, support_labels, pool, pool_labels, validation, validation_labels, validation_weights,
-            num_classes, batch, l2, whitener,
+            num_classes, batch, l2, whitener, noise,
         )  # fmt: skip
 
     def lower_loss(self, logits_of: Callable[[Tensor], Tensor], mask: Tensor) -> Tensor:
         """(E,) training loss under `mask` (E, P); `logits_of` is the heads' forward, or a functional form of it."""
-        on_support = functional.cross_entropy(
-            logits_of(self.support).transpose(1, 2), self.support_labels, reduction="none"
-        )
-        on_pool = functional.cross_entropy(logits_of(self.pool).transpose(1, 2), self.pool_labels, reduction="none")
+        on_support = self._training_loss(logits_of(self.support), self.support_labels)
+        on_pool = self._training_loss(logits_of(self.pool), self.pool_labels)
         # The logits of the unit vectors are the weights themselves; the last one is the bias, which is free.
         unit = torch.eye(self.support.shape[-1], dtype=self.support.dtype, device=self.support.device)[:-1]
         ridge = logits_of(unit.expand(self.support.shape[0], -1, -1)).square().sum((1, 2))
         return on_support.sum(1) + (mask * on_pool).sum(1) + 0.5 * self.l2 * ridge
 
+    def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(E, n) cross-entropy; half the squared error in a regression."""
+        if self.num_classes:
+            return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+        return 0.5 * (labels.to(logits.dtype) - logits.squeeze(-1)).square()
+
     def upper_loss(self, logits: Tensor) -> Tensor:
-        """(E,) weighted clipped log-loss of validation logits (E, V, C)."""
-        return (self.validation_weights * clipped_log_loss(logits, self.validation_labels)).sum(1)
+        """(E,) weighted `held_out_loss` of validation logits (E, V, C)."""
+        return (self.validation_weights * self.held_out_loss(logits)).sum(1)
+
+    def held_out_loss(self, logits: Tensor) -> Tensor:
+        """(E, V) clipped log-loss of validation logits (E, V, C); clipped squares in a regression."""
+        if self.num_classes:
+            return clipped_log_loss(logits, self.validation_labels)
+        return clipped_squares(logits, self.validation_labels.to(logits.dtype), self.noise)
 
 
-def curvature_whitener(features: Tensor, weights: Tensor, l2: float) -> Tensor:
-    """(E, D, D) upper triangular U with U U^T the inverse of `1/2 X^T W X + l2 I` (the bias is not penalised)."""
-    gram = 0.5 * (features * weights.unsqueeze(-1)).transpose(1, 2) @ features
+def curvature_whitener(features: Tensor, weights: Tensor, l2: float, num_classes: int) -> Tensor:
+    """(E, D, D) upper triangular U with U U^T the inverse of `1/2 X^T W X + l2 I` (the bias is not penalised);
+    of `X^T W X + l2 I` in a regression."""
+    gram = (0.5 if num_classes else 1.0) * (features * weights.unsqueeze(-1)).transpose(1, 2) @ features
     ridge = features.new_full((features.shape[-1],), l2)
     ridge[-1] = 1e-6 * max(1.0, l2)
     lower = torch.linalg.cholesky(gram + torch.diag(ridge))
@@ -140,11 +182,14 @@ def fit_heads(
     """Heads (E) at the minimum of `sum_i w_i CE_i + l2/2 |W|^2` for features (E, n, D), labels and weights (E, n).
 
     Nesterov's accelerated gradient with restarts in whitened coordinates, until the step is below `tolerance`
-    of the weights' scale in every episode.
+    of the weights' scale in every episode. In a regression the loss is half the squared error, and the minimum is
+    solved for.
     """
     with torch.no_grad():
-        u = curvature_whitener(features, weights, l2) if whitener is None else whitener
+        u = curvature_whitener(features, weights, l2, num_classes) if whitener is None else whitener
         white = features @ u
+        if not num_classes:
+            return LinearHeads(u, 0, _ridge(white, u, labels, weights, l2))
         target = functional.one_hot(labels, num_classes).to(features.dtype)
         ridge_rows = u.new_ones(u.shape[1], 1)
         ridge_rows[-1] = 0.0
@@ -168,6 +213,37 @@ def fit_heads(
             if not bool(going.any()):
                 break
         return LinearHeads(u, num_classes, theta)
+
+
+def _ridge(white: Tensor, u: Tensor, targets: Tensor, weights: Tensor, l2: float) -> Tensor:
+    """(E, D, 1) minimum of `sum_i w_i (y_i - f_i)^2 / 2 + l2/2 |W|^2` in coordinates whitened by `u`."""
+    ridge = u.clone()
+    ridge[:, -1] = 0.0
+    weighted = (white * weights.unsqueeze(-1)).transpose(1, 2)
+    hessian = weighted @ white + l2 * (u.transpose(1, 2) @ ridge)
+    return torch.linalg.solve(hessian, weighted @ targets.to(u.dtype).unsqueeze(-1))
+
+
+def bagged_heads(
+    features: Tensor, labels: Tensor, folds: int, *, num_classes: int, l2: float, rng: torch.Generator
+) -> LinearHeads | None:
+    """`folds` heads for each stack of points (E, n, D) with labels (E, n), each without one fold; (E * folds) heads."""
+    if folds < 2 or features.shape[1] < folds:
+        return None
+    episodes, n, width = features.shape
+    fold = (torch.stack([torch.randperm(n, generator=rng) for _ in range(episodes)]) % folds).to(features.device)
+    weights = torch.stack([(fold != f).to(features.dtype) for f in range(folds)], dim=1).reshape(episodes * folds, n)
+    wide = features.unsqueeze(1).expand(-1, folds, -1, -1).reshape(episodes * folds, n, width)
+    tiled = labels.unsqueeze(1).expand(-1, folds, -1).reshape(episodes * folds, n)
+    return fit_heads(wide, tiled, weights, num_classes=num_classes, l2=l2, tolerance=1e-3, max_steps=60)
+
+
+def head_outputs(heads: LinearHeads, features: Tensor, folds: int) -> Tensor:
+    """(E, folds, n, C) logits, or predictions, of features (E, n, D) under each stack's own heads."""
+    episodes, n, width = features.shape
+    wide = features.unsqueeze(1).expand(-1, folds, -1, -1).reshape(episodes * folds, n, width)
+    with torch.no_grad():
+        return heads(wide).reshape(episodes, folds, n, -1)
 
 
 def head_log_probs(heads: LinearHeads, features: Tensor) -> Tensor:

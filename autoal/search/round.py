@@ -21,15 +21,17 @@ from autoal.search.config import SearchConfig
 from autoal.search.episodes import (
     Episodes,
     NamedCandidate,
-    bagged_heads,
     bandwidth,
-    committee_probs,
+    committee_of,
     episode_sizes,
     point_features,
     simulate,
+    standardised,
+    target_features,
+    target_scale,
 )
 from autoal.search.evidence import Evidence, Finding
-from autoal.search.fit_net import with_bias
+from autoal.search.fit_net import bagged_heads, clipped_squares, with_bias
 from autoal.search.ranks import rank_scores
 from autoal.search.search_net import SearchNet
 from autoal.search.space import Space, geometry, log_reference_distance, nearest_distance
@@ -40,6 +42,8 @@ __all__ = ["Composed", "Learned", "Memory", "compose_batch", "fresh_net", "learn
 
 NUM_FEATURES = 4
 NUM_CONTEXT = 4
+CLASSES_OF_TARGETS = 4
+"""As how many classes the targets of a regression count where labels per class are asked for."""
 EVALUATION = 10_000
 """Pool points over which coverage is summed, at most."""
 
@@ -118,10 +122,11 @@ def fresh_net(num_candidates: int, config: SearchConfig) -> SearchNet:
 
 
 def round_context(view: PoolView, batch_size: int) -> Tensor:
-    """(G,) numbers that describe the round: labels per class, classes, share labeled, batch over labels."""
+    """(G,) numbers that describe the round: labels per class, classes (1 in a regression), share labeled, batch over
+    labels."""
     n_labeled, n_pool = len(view.labels), len(view)
-    per_class = math.log(max(1, n_labeled) / view.num_classes) / 3
-    classes = math.log(view.num_classes) / 3
+    per_class = math.log(max(1, n_labeled) / max(1, view.num_classes)) / 3
+    classes = math.log(max(1, view.num_classes)) / 3
     return torch.tensor(
         [per_class, classes, n_labeled / (n_labeled + n_pool), math.log(batch_size / max(1, n_labeled)) / 3],
         dtype=torch.float32,
@@ -163,7 +168,7 @@ def learn(
 
     if len(candidates) < 2:
         return stay("one candidate: nothing to weigh")
-    enough = config.gate_labels_per_class * view.num_classes
+    enough = config.gate_labels_per_class * (view.num_classes or CLASSES_OF_TARGETS)
     n_judges = 0 if validation is None else len(validation.labels)
     if n_labeled < enough or min(episode_sizes(n_labeled, config, n_judges)) < 3:
         return stay(f"{n_labeled} labels: fewer than {max(enough, 12)}, too few to simulate a round")
@@ -215,19 +220,32 @@ def learn(
     seconds["gate"] = perf_counter() - began
     net = averaged(nets)
     after = memory.after(net, names, evidence)
-    shares = torch.bincount(view.labels, minlength=view.num_classes).double() / n_labeled
-    ignorance = float(-torch.special.xlogy(shares, shares).sum())
+    ignorance = _ignorance(view, sides)
     significant = evidence.rejects_no_gain(config.gate_level)
     # A judge that predicts held-out labels no better than their frequencies do cannot tell a good batch from a bad.
     blind = loss >= ignorance and config.gate_level < 1
     gate_open = significant and not blind
     reason = f"gain over the anchor {evidence.gain():+.4f} nats, standard error {evidence.error():.4f}"
     if blind:
-        reason += f"; held-out loss {loss:.3f} is not below that of the class frequencies, {ignorance:.3f}"
+        frequencies = "the class frequencies" if view.num_classes else "the targets' mean"
+        reason += f"; held-out loss {loss:.3f} is not below that of {frequencies}, {ignorance:.3f}"
     merged = SearchTrace(
         *([sum(step) / len(traces) for step in zip(*lists, strict=False)] for lists in zip(*traces, strict=True))
     )
     return Learned(net if gate_open else anchor, net, after, capacity, context, gate_open, reason, merged, seconds)
+
+
+def _ignorance(view: PoolView, sides: Sequence[Episodes]) -> float:
+    """Loss, in nats, of a judge that knows the class frequencies, or the mean of the targets, and nothing else."""
+    if view.num_classes:
+        shares = torch.bincount(view.labels, minlength=view.num_classes).double() / len(view.labels)
+        return float(-torch.special.xlogy(shares, shares).sum())
+    losses = []
+    for side in sides:
+        known = side.problem.support_labels.mean(1)[:, None, None]  # of standardised targets: 0 but for rounding
+        targets = side.problem.validation_labels
+        losses.append(clipped_squares(known.expand(*targets.shape, 1), targets, side.problem.noise).mean())
+    return float(torch.stack(losses).mean())
 
 
 def _point_gains(
@@ -271,19 +289,17 @@ def compose_batch(
     """Greedy coverage of the pool, each point counting by its value, among what the candidates proposed."""
     ranks = torch.stack([rank_scores(proposal, batch_size) for proposal in proposals], dim=1).to(view.device)
     features = with_bias(space.labeled).unsqueeze(0)
+    labels = view.labels.unsqueeze(0)
     folds = bagged_heads(
-        features, view.labels.unsqueeze(0), config.value_heads,
+        features, standardised(labels, *target_scale(labels, view.num_classes)), config.value_heads,
         num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "folds"),
     )  # fmt: skip
-    committee = committee_probs(folds, with_bias(space.pool).unsqueeze(0), config.value_heads)
+    committee = committee_of(folds, with_bias(space.pool).unsqueeze(0), config.value_heads, view.num_classes)
     to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
     log_sparsity = log_reference_distance(space.pool, space.reference)
-    uncertainty, z = point_features(
-        view.pool.require("log_probs").float(),
-        committee[0] if committee is not None else None,
-        to_labeled,
-        log_sparsity,
-    )
+    answers = view.pool.require("log_probs" if view.num_classes else "means").float()
+    describe = point_features if view.num_classes else target_features
+    uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
     net = learned.net
     with torch.no_grad():
         log_value, weights = net.log_value(

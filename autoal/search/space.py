@@ -17,9 +17,12 @@ REFERENCE = 1000
 
 
 def geometry(outputs: ModelOutputs) -> Tensor:
-    """(n, D) embeddings; where there are none, square roots of the probabilities (Hellinger distance)."""
+    """(n, D) embeddings; where there are none, square roots of the probabilities (Hellinger distance), or (n, 1) the
+    predictions of a regression."""
     if outputs.embeddings is not None:
         return outputs.embeddings.float()
+    if outputs.means is not None:
+        return outputs.means.float().unsqueeze(1)
     return outputs.require("log_probs").float().div(2).exp()
 
 

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from autoal.compute import peak_bytes, resolve_device
 from autoal.data import Pool, Rows, as_rows, check_finite
 from autoal.data.frames import FrameRows
-from autoal.data.labels import label_array
+from autoal.data.labels import TASKS, label_array, target_array
 from autoal.errors import InvalidInput, MissingOutput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter
 from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
 from autoal.search.candidates import Asked, ask_candidates
 from autoal.search.config import SearchConfig, search_config
-from autoal.search.episodes import NamedCandidate
+from autoal.search.episodes import NamedCandidate, standardised, target_scale
 from autoal.search.fit_net import fit_heads, head_log_probs, with_bias
 from autoal.search.paper import PaperSearch, run_paper_search, score_pool
 from autoal.search.round import Learned, Memory, compose_batch, learn
@@ -68,7 +68,11 @@ class AutoAL(BaseEstimator):
         The portfolio. The word always means strategies; points are the pool.
     model : torch module, factory, scikit-learn estimator, ModelAdapter or None
         Trained from scratch on the labeled points in every call. None: a small MLP or CNN that suits the data.
-    task : "auto" | "classification"
+    task : "auto" | "classification" | "regression"
+        auto: a regression where y holds floats with fractions, or whole floats of more than 100 different values that
+        make up more than half of the labels; classes for anything else, and wherever `probs` or `classes` are given.
+        In a regression NaN or None mark a missing label (-1 is a target), and "default" and "fast" gain the members of
+        the portfolio "regression".
     mode : "bilevel" | "paper" | "uniform"
         Ours; the paper's (arXiv 2410.13853) as printed; or no search at all, a floor.
     search : SearchConfig, mapping or None
@@ -89,7 +93,7 @@ class AutoAL(BaseEstimator):
     history_ : list of dict, one for each search: labels, weights, gate, losses
     search_net_ : the trained SearchNet (None in mode "uniform")
     model_ : the trained ModelAdapter
-    classes_ : (C,) the user's labels in the order of the columns
+    classes_ : (C,) the user's labels in the order of the columns; None in a regression
 
     Examples
     --------
@@ -153,6 +157,7 @@ class AutoAL(BaseEstimator):
         costs: Any = None,
         ids: Any = None,
         exclude: Any = None,
+        rejected: Any = None,
         classes: Any = None,
     ) -> Query:
         """Searches on the labeled points and returns the `batch_size` points to label next.
@@ -162,7 +167,8 @@ class AutoAL(BaseEstimator):
         X. With a third array, `fit_query(X_labeled, y_labeled, X_pool)`, the first two are fully labeled and the
         answer's indices are rows of `X_pool`.
 
-        `pool` and `exclude` are indices that may, and that may not, be asked for. `embeddings` (n, D) and `probs`
+        `pool` and `exclude` are indices that may, and that may not, be asked for; `rejected` of rows that were asked
+        for and belong to no class, which is what the open-set candidates learn from. `embeddings` (n, D) and `probs`
         (n, C) take the place of the model's; with both and `model=None` nothing is trained. In the three-array form
         they have one row for each row of X_labeled and then of X_pool. `costs` (n,) are prices of labels. `ids` (n,)
         name the rows: rows permuted together with their ids give the same answer. `X_val`, `y_val` are further
@@ -175,7 +181,7 @@ class AutoAL(BaseEstimator):
         with self._shown():
             self.fit(
                 X, y, X_pool, batch_size=batch_size, labeled=labeled, pool=pool, embeddings=embeddings, probs=probs,
-                X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude, classes=classes,
+                X_val=X_val, y_val=y_val, costs=costs, ids=ids, exclude=exclude, rejected=rejected, classes=classes,
             )  # fmt: skip
             return self.query(batch_size=batch_size)
 
@@ -195,6 +201,7 @@ class AutoAL(BaseEstimator):
         costs: Any = None,
         ids: Any = None,
         exclude: Any = None,
+        rejected: Any = None,
         classes: Any = None,
     ) -> Self:
         """Trains the model and SearchNet; `query` then composes a batch. Arguments as in `fit_query`.
@@ -205,9 +212,13 @@ class AutoAL(BaseEstimator):
         # Precomputed probabilities name the label space; otherwise it is what has been labeled so far.
         columns = _columns(probs) if classes is None else None
         built = Pool.build(
-            X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, costs=costs,
-            num_classes=columns, classes=classes, from_probs=columns is not None,
+            X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, rejected=rejected, costs=costs,
+            num_classes=columns, classes=classes, from_probs=columns is not None, task=self.task,
         )  # fmt: skip
+        if built.task == "regression":
+            if probs is not None:
+                raise InvalidInput("got probs in a regression, which has no classes; wanted embeddings, or a model")
+            self._refuse_paper()
         if batch_size is None:
             batch_size = min(len(built), max(1, len(built.labeled) // 10))
         check_batch_size(_integer(batch_size, "batch_size"), len(built))
@@ -341,9 +352,22 @@ class AutoAL(BaseEstimator):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Fields of ModelOutputs that some candidate, or the search itself, reads."""
-        wanted = frozenset({"log_probs", "embeddings"})
-        return wanted.union(*(strategy.needs for _, strategy in resolve_candidates(self.candidates)))
+        """Fields of ModelOutputs that some candidate, or the search itself, reads in a classification."""
+        return self.needs_for("classification")
+
+    def needs_for(self, task: str) -> frozenset[str]:
+        """The same in either task."""
+        wanted = frozenset({"log_probs" if task == "classification" else "means", "embeddings"})
+        members = (strategy for _, strategy in self._portfolio(task) if task in strategy.tasks)
+        return wanted.union(*(strategy.needs_for(task) for strategy in members))
+
+    def _portfolio(self, task: str) -> list[NamedCandidate]:
+        """The candidates; in a regression "default" and "fast" gain those of the portfolio "regression"."""
+        chosen = resolve_candidates(self.candidates)
+        if task == "regression" and isinstance(self.candidates, str) and self.candidates in ("default", "fast"):
+            known = {name for name, _ in chosen}
+            chosen += [pair for pair in resolve_candidates("regression") if pair[0] not in known]
+        return chosen
 
     def select(self, state: RoundState, batch_size: int) -> Selection:
         """A batch for one round of a comparison run; remembers earlier rounds until `reset`."""
@@ -385,8 +409,8 @@ class AutoAL(BaseEstimator):
     def _check_parameters(self) -> None:
         if self.mode not in MODES:
             raise UnknownName("mode", self.mode, MODES)
-        if self.task not in ("auto", "classification"):
-            raise InvalidInput(f"got task={self.task!r}; wanted 'auto' or 'classification'")
+        if self.task not in ("auto", *TASKS):
+            raise InvalidInput(f"got task={self.task!r}; wanted 'auto', 'classification' or 'regression'")
         limit = self.time_limit
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not limit > 0):
             raise InvalidInput(f"got time_limit={self.time_limit!r}; wanted seconds above 0, or None")
@@ -396,6 +420,13 @@ class AutoAL(BaseEstimator):
             raise InvalidInput(f"got callbacks={self.callbacks!r}; wanted a list of callables(selector, query)")
         search_config(self.search)
         resolve_candidates(self.candidates)
+
+    def _refuse_paper(self) -> None:
+        if self.mode == "paper":
+            raise InvalidInput(
+                "got mode='paper' in a regression; the paper is about classes (its loss prediction and hardness are "
+                "those of a softmax), wanted 'bilevel' or 'uniform'"
+            )
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -432,16 +463,20 @@ class AutoAL(BaseEstimator):
         seconds = {"train": perf_counter() - began}
         began = perf_counter()
         self._report("model outputs", 0, 1)
-        needs = self.needs
+        needs = self.needs_for(pool.task)
+        asked = [("pool", pool.unlabeled), ("labeled points", pool.labeled)]
+        if len(pool.rejected):
+            asked.append(("rejected points", pool.rejected))
         sides = []
-        for what, rows in (("pool", pool.unlabeled), ("labeled points", pool.labeled)):
+        for what, rows in asked:
             outputs = adapter.outputs(
                 pool.rows, rows, needs & adapter.provides, seed=derive_seed(seed, "outputs"), device=device
             )
             check_outputs(outputs, len(rows), pool.num_classes, what)
             sides.append(outputs)
         costs = None if pool.costs is None else pool.costs.to(device)
-        view = PoolView(sides[0], sides[1], pool.labels.to(device), pool.num_classes, costs)
+        rejected = sides[2] if len(sides) > 2 else None
+        view = PoolView(sides[0], sides[1], pool.labels.to(device), pool.num_classes, costs, rejected)
         validation = None
         if X_val is not None:
             validation = _validation(adapter, X_val, y_val, pool, needs, derive_seed(seed, "outputs"), device)
@@ -465,7 +500,9 @@ class AutoAL(BaseEstimator):
         began = perf_counter()
         deadline = began + self.time_limit if self.time_limit is not None else None
         seed = derive_seed(state.seed, "round", state.round)
-        state = _with_log_probs(state, config)
+        if state.view.task == "regression":
+            self._refuse_paper()
+        state = _with_predictions(state, config)
         view = state.view
         servable, dropped = self._servable(view)
         wanted = min(len(view), max(batch_size, round(config.proposal_factor * batch_size)))
@@ -508,8 +545,14 @@ class AutoAL(BaseEstimator):
         present = view.pool.present() & view.labeled.present()
         kept: list[NamedCandidate] = []
         dropped: dict[str, str] = {}
-        for name, strategy in resolve_candidates(self.candidates):
-            missing = sorted(strategy.needs - present)
+        for name, strategy in self._portfolio(view.task):
+            if view.task not in strategy.tasks:
+                why = f"it is not defined for {view.task}"
+                if self.strict:
+                    raise InvalidInput(f"candidate {name!r}: {why}; leave it out, or pass strict=False to drop it")
+                dropped[name] = why
+                continue
+            missing = sorted(strategy.needs_for(view.task) - present)
             if not missing:
                 kept.append((name, strategy))
                 continue
@@ -627,15 +670,25 @@ def _validation(
     if tuple(rows.row_shape) != tuple(pool.rows.row_shape):
         raise InvalidInput(f"got X_val rows of shape {rows.row_shape}; wanted {pool.rows.row_shape}, as in X")
     check_finite(rows, what="X_val")
-    number = {label: c for c, label in enumerate(pool.classes.tolist())}
-    unseen = sorted({str(label) for label in given.tolist() if label not in number})
-    if unseen:
-        raise InvalidInput(f"y_val holds classes that y does not: {', '.join(unseen[:5])}; label a point of each first")
-    labels = torch.tensor([number[label] for label in given.tolist()], device=device)
+    labels = _validation_labels(given, pool).to(device)
     indices = torch.arange(len(rows))
     outputs = adapter.outputs(rows, indices, needs & adapter.provides, seed=seed, device=device)
     check_outputs(outputs, len(rows), pool.num_classes, "validation points")
     return Validation(outputs, labels)
+
+
+def _validation_labels(given: Any, pool: Pool) -> Tensor:
+    """Class numbers, or targets, of y_val."""
+    if pool.classes is None:
+        targets = target_array(given, "y_val")
+        if np.isnan(targets).any():
+            raise InvalidInput(f"y_val holds {int(np.isnan(targets).sum())} NaN; wanted a target for each row")
+        return torch.from_numpy(targets)
+    number = {label: c for c, label in enumerate(pool.classes.tolist())}
+    unseen = sorted({str(label) for label in given.tolist() if label not in number})
+    if unseen:
+        raise InvalidInput(f"y_val holds classes that y does not: {', '.join(unseen[:5])}; label a point of each first")
+    return torch.tensor([number[label] for label in given.tolist()])
 
 
 def _columns(probs: Any) -> int | None:
@@ -669,19 +722,27 @@ def _pool_reader(state: RoundState) -> Callable[[slice], Tensor]:
     return lambda part: embedded[part]
 
 
-def _with_log_probs(state: RoundState, config: SearchConfig) -> RoundState:
-    """The state with probabilities from a head on the embeddings, where only embeddings are known."""
+def _with_predictions(state: RoundState, config: SearchConfig) -> RoundState:
+    """The state with probabilities, or predicted targets, from a head on the embeddings, where only those are known."""
     view = state.view
-    if view.pool.log_probs is not None:
+    field = "log_probs" if view.num_classes else "means"
+    if field in view.pool.present():
         return state
     space = Space.of(view, config.head_dim, generator(state.seed, "space"))
     features = with_bias(space.labeled).unsqueeze(0)
+    labels = view.labels.unsqueeze(0)
+    shift, unit = target_scale(labels, view.num_classes)
     heads = fit_heads(
-        features, view.labels.unsqueeze(0), features.new_ones(1, len(view.labels)),
+        features, standardised(labels, shift, unit), features.new_ones(1, len(view.labels)),
         num_classes=view.num_classes, l2=config.head_l2,
     )  # fmt: skip
+
+    def predicted(x: Tensor) -> Tensor:
+        rows = with_bias(x).unsqueeze(0)
+        return head_log_probs(heads, rows)[0] if view.num_classes else (heads(rows)[0, :, 0].detach() * unit + shift)[0]
+
     sides = [
-        replace(outputs, log_probs=head_log_probs(heads, with_bias(x).unsqueeze(0))[0])
+        replace(outputs, **{field: predicted(x)})
         for outputs, x in ((view.pool, space.pool), (view.labeled, space.labeled))
     ]
     return replace(state, view=replace(view, pool=sides[0], labeled=sides[1]))

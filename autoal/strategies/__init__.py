@@ -153,6 +153,17 @@ PORTFOLIOS: dict[str, list[str]] = {
         "maxherding",
         "uncertainty_herding",
     ],
+    # What joins "default" and "fast" in a regression, beside those of their members that are defined there.
+    "regression": [
+        "random",
+        "bald",
+        "batchbald",
+        "bait",
+        "kmeans",
+        "kcenter",
+        "typiclust",
+        "maxherding",
+    ],
     "all": list(CANDIDATES),
 }
 

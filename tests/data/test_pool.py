@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autoal.data import Pool
+from autoal.data.labels import task_of
 from autoal.errors import InvalidInput, PoolExhausted
 
 X = np.random.RandomState(0).randn(8, 3).astype(np.float32)
@@ -183,7 +184,10 @@ with_labels = {"y": [0, 1], "labeled": [0, 1]}
         ({"y": [0, NAN] * 4, "X_pool": X}, "are missing"),
         ({"y": [0, 1] * 4, "X_pool": X[:, :2]}, "same columns"),
         ({"y": [0, 1] * 4, "X_pool": X[:0]}, "X_pool .* without rows"),
-        ({**with_labels, "task": "regression"}, "not available|only 'classification'"),
+        ({**with_labels, "task": "ranking"}, "'ranking'.*'regression'"),
+        ({**with_labels, "task": "regression", "classes": [0, 1]}, "classes= and probs="),
+        ({"y": ["a", "b", None, None, None, None, None, None], "task": "regression"}, "'a'.*numbers"),
+        ({"y": [1.5, *[NAN] * 7], "task": "regression"}, "at least two"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_to_do(arguments, words):
@@ -209,3 +213,48 @@ def test_rows_with_nan_are_refused_by_their_own_number():
         Pool.build(bad, **with_labels)
     with pytest.raises(InvalidInput, match=r"rows of X_pool .*\[5\]"):
         Pool.build(X[:2], [0, 1], bad)
+
+
+TARGETS = [NAN, 0.5, NAN, NAN, -1.0, NAN, 2.25, NAN]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("nan", {"y": TARGETS}),
+        ("none", {"y": [None if value != value else value for value in TARGETS]}),
+        ("series", {"y": pd.Series(TARGETS)}),
+        ("short", {"y": [0.5, -1.0, 2.25], "labeled": LABELED}),
+        ("full", {"y": [9.5, 0.5, 9.5, 9.5, -1.0, 9.5, 2.25, 9.5], "labeled": LABELED}),
+        ("said", {"y": TARGETS, "task": "regression"}),
+    ],
+)
+def test_fractions_are_targets_and_minus_one_is_one_of_them(name, arguments):
+    pool = Pool.build(X, **{"task": "auto", **arguments})
+    assert pool.task == "regression" and pool.classes is None and pool.num_classes == 0
+    assert pool.labeled.tolist() == LABELED
+    assert pool.labels.dtype == torch.float64 and pool.labels.tolist() == [0.5, -1.0, 2.25]
+
+
+def test_minus_one_in_integers_is_a_target_where_the_task_says_so():
+    pool = Pool.build(X, [-1, 3], labeled=[0, 5], task="regression")
+    assert pool.labels.tolist() == [-1.0, 3.0]
+    with pytest.raises(PoolExhausted, match="-1 is a target"):
+        Pool.build(X, np.array([-1, 0, -1, -1, 2, -1, 0, -1]), task="regression")
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (np.array([0.0, 1.0, 2.0]), "classification"),
+        (np.array([0.0, 1.0, 2.5]), "regression"),
+        (np.arange(300), "classification"),
+        (np.arange(300.0), "regression"),
+        (np.arange(1000.0) % 200, "classification"),
+        (np.array(["a", "b"]), "classification"),
+        (np.array([0.5, 1.5], dtype=object), "regression"),
+        (np.array([1, 2.5], dtype=object), "regression"),
+    ],
+)
+def test_what_counts_as_a_regression(labels, task):
+    assert task_of(labels) == task
