@@ -89,8 +89,9 @@ class Pool:
         `pool` says which rows may be asked for (default: all), `exclude` which may not; a labeled row is never in
         the pool. `rejected` names rows that were asked for and belong to none of the classes: they are not in the pool
         either, but informative. All these and `labeled` are row numbers or boolean masks. `ids` are any distinct
-        hashables, one per user index; `costs` are positive prices, likewise. `num_classes` or `classes` (all labels) name classes
-        that have no label yet; `from_probs` says that `num_classes` was counted in precomputed probabilities.
+        hashables, one per user index; `costs` are positive prices, likewise. `num_classes` or `classes` (all labels)
+        name classes that have no label yet; `from_probs` says that `num_classes` was counted in precomputed
+        probabilities.
 
         Raises InvalidInput for anything that does not fit together, PoolExhausted where nothing is left to ask for.
         """

@@ -36,6 +36,8 @@ def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
         "device": str(selector.device),
         "search": None if selector.search is None else search_config(selector.search).model_dump(),
         "candidates": [_describe(name, strategy) for name, strategy in resolve_candidates(selector.candidates)],
+        # By name where the task decides what it holds; the list above is of a classification.
+        "portfolio": selector.candidates if isinstance(selector.candidates, str) else None,
         "state": selector.state_dict(),
         "weights": getattr(selector, "weights_", None),
     }
@@ -66,7 +68,9 @@ def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:
             raise InvalidInput(f"{path} has format {content['format']}; this version reads {FORMAT}")
-        candidates = [(row["name"], CANDIDATES[row["type"]](**row["parameters"])) for row in content["candidates"]]
+        candidates: Any = [(row["name"], CANDIDATES[row["type"]](**row["parameters"])) for row in content["candidates"]]
+        if content.get("portfolio") in ("default", "fast") and content["parameters"]["task"] != "classification":
+            candidates = content["portfolio"]
         selector = cls(
             candidates,
             model=model,

@@ -151,7 +151,7 @@ def episodes_of(view, candidates, count=3, seed=0):
 
 
 def test_targets_that_are_moved_and_stretched_change_no_episode():
-    view, _, y = world()
+    view, _, _ = world()
     team = [("a", Dice(0)), ("b", Dice(1))]
     first = episodes_of(view, team)
     moved = PoolView(view.pool, view.labeled, 1e-6 * view.labels + 3, 0)

@@ -240,7 +240,12 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[AutoALError], list[s
     "class as candidate": ({"candidates": [CANDIDATES["margin"]]}, {}, InvalidInput, ["Margin", "Strategy object"]),
     "unknown mode": ({"mode": "bilvel"}, {}, UnknownName, ["'bilvel'", "did you mean 'bilevel'"]),
     "unknown task": ({"task": "ranking"}, {}, InvalidInput, ["'ranking'", "'regression'", "'classification'"]),
-    "paper's regression": ({"task": "regression", "mode": "paper"}, {}, InvalidInput, ["mode='paper'", "'bilevel'"]),
+    "paper's regression": (
+        {"mode": "paper"},
+        {"y": np.where(Y < 0, np.nan, Y + 0.5)},
+        InvalidInput,
+        ["mode='paper'", "'bilevel'"],
+    ),
     "probs in a regression": ({"task": "regression"}, {"probs": PROBS}, InvalidInput, ["probs"]),
     "rejected and labeled": ({}, {"rejected": LABELED[:2]}, InvalidInput, ["rejected", "label"]),
     "rejected beyond": ({}, {"rejected": [10_000]}, InvalidInput, ["rejected", "10000"]),

@@ -70,9 +70,9 @@ def test_every_candidate_there_is_can_take_part(X, y):
 
 
 def test_what_is_not_defined_for_targets_is_refused_where_it_must_be():
-    with pytest.raises(InvalidInput, match="'margin'.*not defined for regression"):
+    with pytest.raises(InvalidInput, match=r"'margin'.*not defined for regression"):
         auto(["margin", "kcenter"], strict=True).fit_query(X, Y, batch_size=5)
-    with pytest.raises(MissingOutput, match="no candidate is left.*margin"):
+    with pytest.raises(MissingOutput, match=r"no candidate is left.*margin"):
         auto(["margin", "entropy"]).fit_query(X, Y, batch_size=5)
     with pytest.raises(InvalidInput, match="probs"):
         auto(task="regression").fit_query(X, Y, batch_size=5, probs=np.full((90, 2), 0.5))
@@ -95,18 +95,19 @@ def test_rejected_rows_leave_the_pool_and_reach_the_candidates():
     from autoal.strategies import Strategy
     from autoal.strategies.base import top_scores
 
+    seen: list[int | None] = []
+
     class Sees(Strategy):
         name, family, source, cost = "sees", "open set", "this test", "N"
         needs = frozenset({"embeddings"})
-        seen = []
 
         def _propose(self, view, batch_size, rng):
-            self.seen.append(None if view.rejected is None else len(view.rejected))
+            seen.append(None if view.rejected is None else len(view.rejected))
             return top_scores(torch.zeros(len(view)), batch_size, rng)
 
     X, y, _ = blobs()
     rows = np.flatnonzero(y < 0)[:7]
     query = AutoAL([Sees()], mode="uniform", random_state=0).fit_query(X, y, batch_size=60 - 14, rejected=rows)
-    assert not set(query) & set(rows) and Sees.seen[-1] == 7
+    assert not set(query) & set(rows) and seen[-1] == 7
     AutoAL([Sees()], mode="uniform", random_state=0).fit_query(X, y, batch_size=3)
-    assert Sees.seen[-1] is None
+    assert seen[-1] is None

@@ -8,7 +8,7 @@ from autoal.strategies.random import Random
 
 
 def test_portfolios_name_candidates():
-    assert list(PORTFOLIOS) == ["fast", "default", "all"]
+    assert list(PORTFOLIOS) == ["fast", "default", "regression", "all"]
     assert PORTFOLIOS["all"] == list(CANDIDATES)
     for name, members in PORTFOLIOS.items():
         assert [n for n, _ in resolve_candidates(name)] == members
