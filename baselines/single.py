@@ -20,8 +20,7 @@ class Single:
 
     @property
     def needs(self) -> frozenset[str]:
-        # Of either task: what the model cannot give in this one is left out by the runner.
-        return frozenset().union(*(self.strategy.needs_for(task) for task in self.strategy.tasks))
+        return self.needs_for("classification")
 
     def needs_for(self, task: str) -> frozenset[str]:
         """Fields to compute in either task."""

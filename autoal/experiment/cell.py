@@ -191,7 +191,7 @@ def _round_state(
     foreign = (~bought.in_pool & task.rejected).nonzero().flatten()
     # The predictions in any case: without a field a view has no length, and every model that is measured has them.
     predictions = "log_probs" if task.num_classes else "means"
-    needs = (frozenset(selector.needs) | {predictions}) & frozenset(model.provides)
+    needs = (_asked(selector, task) | {predictions}) & frozenset(model.provides)
     # One seed for both calls: posterior sample k is the same function of the pool and of the labeled points.
     seed = derive_seed(cell.seed, "outputs", number)
 
@@ -217,6 +217,14 @@ def _round_state(
         pool_indices=pool,
         labeled_indices=labeled,
     )
+
+
+def _asked(selector: Selector, task: Task) -> frozenset[str]:
+    """Fields the selector reads in this task; one that does not tell tasks apart is asked for its `needs`."""
+    needs_for = getattr(selector, "needs_for", None)
+    if needs_for is None:
+        return frozenset(selector.needs)
+    return frozenset(needs_for("classification" if task.num_classes else "regression"))
 
 
 def _checked(answer: Selection, b: int, n: int, cell: Cell) -> Tensor:

@@ -33,6 +33,7 @@ from autoal.strategies.greedy_ensemble_variation_ratio import GreedyEnsembleVari
 from autoal.strategies.jepig import JEPIG
 from autoal.strategies.kcenter import KCenter
 from autoal.strategies.kcenter_pca import KCenterPCA
+from autoal.strategies.kcenter_robust import KCenterRobust
 from autoal.strategies.kmeans import KMeans
 from autoal.strategies.kmeanspp import KMeansPP
 from autoal.strategies.knn_confidence import NearestNeighbors
@@ -117,6 +118,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     # diversity
     "kmeans": KMeans,
     "kcenter": KCenter,
+    "kcenter_robust": KCenterRobust,
     "kcenter_pca": KCenterPCA,
     "typiclust": TypiClust,
     "maxherding": MaxHerding,

@@ -24,17 +24,20 @@ class LookAhead:
 
     Features phi (n, D), outputs f (n, C), targets Y (L, C). With the kernel phi.phi' trained to convergence (ridge
     `ridge` times its mean labeled diagonal), `f_lin = f + phi A^-1 Phi_L^T (Y - f_L)`, the posterior covariance is
-    `B(x, x') = psi.psi'`, and one more label y' at x' moves the output of x by `B(x, x') / B(x', x') (y' - f_lin(x'))`.
+    `B(x, x') = psi.psi'`, and one more label y' at x' moves the output of x by `B(x, x') / (B(x', x') + r)` times
+    `y' - f_lin(x')`, where r is that ridge: the printed form without r is retraining only for fewer labels than
+    features.
     """
 
     def __init__(self, labeled: Tensor, outputs_labeled: Tensor, targets: Tensor, ridge: float = 1e-5) -> None:
         self.width = labeled.shape[1]
+        self.penalty = 0.0
         self._solution = None
         self._factor = None
         if len(labeled):
-            self._penalty = ridge * float(labeled.square().sum(dim=1).mean().clamp_min(1e-300))
+            self.penalty = ridge * float(labeled.square().sum(dim=1).mean().clamp_min(1e-300))
             gram = labeled.T @ labeled
-            gram.diagonal().add_(self._penalty)
+            gram.diagonal().add_(self.penalty)
             self._factor = torch.linalg.cholesky(gram)
             self._solution = torch.cholesky_solve(labeled.T @ (targets - outputs_labeled), self._factor)
 
@@ -46,7 +49,7 @@ class LookAhead:
         """(n, D) psi, whose inner products are B."""
         if self._factor is None:
             return features
-        return self._penalty**0.5 * torch.linalg.solve_triangular(self._factor, features.T, upper=False).T
+        return self.penalty**0.5 * torch.linalg.solve_triangular(self._factor, features.T, upper=False).T
 
 
 class NTKLookAhead(Strategy):
@@ -107,9 +110,7 @@ class NTKLookAhead(Strategy):
             own = _centred(log_probs[rows])
             psi = ahead.posterior(phi)
             variance = psi.square().sum(dim=1)
-            # A point the labels already determine changes nothing.
-            free = variance > 1e-12 * phi.square().sum(dim=1)
-            gain = (witnesses @ psi.T) * torch.where(free, 1 / variance.clamp_min(1e-300), 0.0)  # (E, rows)
+            gain = (witnesses @ psi.T) / (variance + ahead.penalty).clamp_min(1e-300)  # (E, rows)
             label = tau * _onehot(own.argmax(dim=1), view.num_classes)
             surprise = label - (own + ahead.moved(phi))  # q, (rows, C)
             measure = _output_change if self.objective == "mlmoc" else _changed_predictions

@@ -29,10 +29,25 @@ def test_one_more_label_is_what_retraining_gives():
     psi = ahead.posterior(pool)
     new = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     for j in range(8):
-        step = (psi @ psi[j]) / (psi[j] @ psi[j])
+        step = (psi @ psi[j]) / (psi[j] @ psi[j] + ahead.penalty)
         found = pool @ weights + step[:, None] * (new - pool[j] @ weights)
         again = ridgeless(torch.cat([labeled, pool[j : j + 1]]), torch.cat([targets, new[None]]))
         torch.testing.assert_close(found, pool @ again, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [3, 12, 40])
+def test_with_more_labels_than_features_the_step_is_that_of_ridge_regression(count):
+    labeled, pool = features(count, seed=1), features(6, seed=2)
+    targets = torch.randn(count, 2, generator=seeded(3), dtype=torch.float64)
+    start, first = features(count, 2, seed=4), features(6, 2, seed=5)
+    ahead = LookAhead(labeled, start, targets, ridge=1e-3)
+    psi, label = ahead.posterior(pool), torch.tensor([1.0, -1.0], dtype=torch.float64)
+    for j in range(6):
+        step = (psi @ psi[j]) / (psi[j] @ psi[j] + ahead.penalty)
+        found = first + ahead.moved(pool) + step[:, None] * (label - first[j] - ahead.moved(pool)[j])
+        x, residual = torch.cat([labeled, pool[j : j + 1]]), torch.cat([targets - start, (label - first[j])[None]])
+        kernel = x @ x.T + ahead.penalty * torch.eye(count + 1)
+        torch.testing.assert_close(found, first + pool @ x.T @ torch.linalg.solve(kernel, residual))
 
 
 def test_an_untrained_model_is_first_moved_to_its_labels():
@@ -70,8 +85,7 @@ def one_at_a_time(view, objective: str) -> torch.Tensor:
     for j in range(len(pool)):
         label = tau * (one_hot(now[j].argmax(), c).double() - 1 / c)
         x = torch.cat([labeled, pool[j : j + 1]])
-        kernel = x @ x.T
-        kernel[: len(labeled), : len(labeled)] += penalty * torch.eye(len(labeled))  # the new label is fitted exactly
+        kernel = x @ x.T + penalty * torch.eye(len(x))
         residual = torch.cat([tau * goal - known, (label - now[j])[None]])
         after = now + pool @ x.T @ torch.linalg.solve(kernel, residual)
         if objective == "mlmoc":
