@@ -15,9 +15,9 @@ from autoal.strategies._coverage import row_keys
 from autoal.strategies._distances import (
     centred,
     farthest_first,
-    mean_neighbour_distance,
     nearest_centre,
     squared_distances,
+    tiles,
 )
 from autoal.strategies._embeddings import pool_and_labeled
 from autoal.strategies.base import BOTH_TASKS, Proposal, Strategy, ordered
@@ -27,6 +27,8 @@ __all__ = ["KCenterRobust", "cover"]
 
 METHODS = ("auto", "milp", "greedy")
 NEIGHBORS = 10
+SAMPLE = 5000
+"""Points of a larger pool among which neighbors are looked for."""
 
 
 class KCenterRobust(Strategy):
@@ -180,11 +182,17 @@ def _completed(
 def _without_outliers(
     pool: Tensor, labeled: Tensor, batch_size: int, allowed: int, greedy: Proposal, rng: torch.Generator
 ) -> Proposal:
-    """k-center greedy on the pool less the `allowed` points farthest from their neighbors."""
+    """k-center greedy on the pool less the `allowed` points farthest from their neighbors, of a sample where it is
+    large."""
     allowed = min(allowed, len(pool) - batch_size)
     if allowed == 0:
         return greedy
-    sparse = mean_neighbour_distance(pool, min(NEIGHBORS, len(pool) - 1), False)
+    sample = torch.randperm(len(pool), generator=rng)[:SAMPLE].to(pool.device) if len(pool) > SAMPLE else slice(None)
+    others = pool[sample]
+    near = min(NEIGHBORS, len(others))
+    sparse = pool.new_empty(len(pool))
+    for rows in tiles(len(pool), 12 * len(others), pool.device):
+        sparse[rows] = squared_distances(pool[rows], others).topk(near, dim=1, largest=False).values[:, -1]
     kept = torch.sort(sparse, stable=True).indices[: len(pool) - allowed].sort().values
     inner = k_center(pool[kept], labeled, batch_size, rng)
     rest = torch.full((len(pool),), -torch.inf, dtype=torch.float64, device=pool.device)
