@@ -161,6 +161,7 @@ PORTFOLIOS: dict[str, list[str]] = {
         "bald",
         "batchbald",
         "bait",
+        "lcmd",
         "kmeans",
         "kcenter",
         "typiclust",
