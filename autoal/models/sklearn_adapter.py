@@ -16,9 +16,11 @@ from autoal import rng
 from autoal.compute import chunks
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
+from autoal.models.laplace import sampled_outputs
+from autoal.models.posterior import head_draws
 from autoal.models.sklearn_features import Featurizer
 from autoal.models.sklearn_members import can_sample, member_means, member_probabilities
-from autoal.models.targets import check_labels, fields_of
+from autoal.models.targets import TargetScale, check_labels, fields_of
 from autoal.outputs import ModelOutputs
 
 __all__ = ["SklearnModel", "log_probabilities"]
@@ -38,14 +40,19 @@ class SklearnModel:
     standardised inputs; sparse ones are reduced to 64 columns. `inputs` are the rows themselves, standardised and
     reduced in the same way. Ensembles whose members have `predict_proba` (forests, bagging, voting), and those of
     regressors, give MC samples: their first `mc_samples` members. Targets of a regressor are not scaled
-    (TransformedTargetRegressor does that).
+    (TransformedTargetRegressor does that). Other estimators give draws of a last layer fitted on the embeddings of
+    the labeled points (`laplace`: softmax regression, or exact Bayesian linear regression). `posterior` chooses:
+    "members", "laplace", "none", or "auto", members where there are such, else laplace.
 
     Raises InvalidInput for an estimator that is no regressor and has no `predict_proba`.
     """
 
-    def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32) -> None:
+    def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32, posterior: str = "auto") -> None:
         name = type(estimator).__name__
-        self.regressor = is_regressor(estimator)
+        if posterior not in ("auto", "members", "laplace", "none"):
+            raise InvalidInput(f"got posterior={posterior!r}; wanted 'auto', 'members', 'laplace' or 'none'")
+        self.posterior = posterior
+        self.regressor = _regresses(estimator)
         """Whether it predicts targets, and not classes."""
         if not self.regressor and not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
             raise InvalidInput(
@@ -59,11 +66,12 @@ class SklearnModel:
         self._featurizer: Featurizer | None = None
         self._standard = Featurizer(None)
         self._fitted_on: Rows | None = None
+        self._known: tuple[Tensor, Tensor] | None = None
 
     @property
     def provides(self) -> frozenset[str]:
         given = {"log_probs", "means", "embeddings", "inputs"}
-        if can_sample(_last_step(self.estimator)):
+        if self._sampler() != "none":
             given |= {"mc_log_probs", "mc_means"}
         return frozenset(given) & fields_of(0 if self.regressor else 1)
 
@@ -98,6 +106,19 @@ class SklearnModel:
                 ) from error
         self.fitted, self.num_classes, self._fitted_on = fitted, num_classes, rows
         self._featurizer = Featurizer(fitted)
+        self._known = (indices, labels)
+
+    def _sampler(self) -> str:
+        if self.posterior in ("auto", "members") and can_sample(_last_step(self.estimator)):
+            return "members"
+        return "laplace" if self.posterior in ("auto", "laplace") else "none"
+
+    def _head(self, seed: int) -> tuple[Tensor, TargetScale]:
+        assert self._fitted_on is not None and self._known is not None
+        indices, labels = self._known
+        needs = frozenset({"embeddings"})
+        known = self.outputs(self._fitted_on, indices, needs, seed=seed, device=torch.device("cpu"))
+        return head_draws(known.require("embeddings"), labels, self.num_classes, self.mc_samples, seed)
 
     def outputs(
         self, rows: Rows, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
@@ -113,9 +134,11 @@ class SklearnModel:
             raise NotFitted("the model has not been trained; call fit first")
         parts: dict[str, list[Tensor]] = {name: [] for name in needs}
         width = int(np.prod(rows.row_shape)) + self.num_classes * self.mc_samples
+        samples = needs & {"mc_log_probs", "mc_means"}
+        head = self._head(seed) if samples and self._sampler() == "laplace" else None
         # Some estimators draw when they predict; all of them then depend on the seed alone.
         with rng.isolated(rng.derive_seed(seed, "outputs")):
-            if "embeddings" in needs:
+            if "embeddings" in needs or head is not None:
                 fitted_on = self._fitted_on
                 self._featurizer.look_at(fitted_on, lambda part: self._inputs(fitted_on, part))
             if "inputs" in needs:
@@ -130,9 +153,14 @@ class SklearnModel:
                     parts["embeddings"].append(self._featurizer(x))
                 if "inputs" in needs:
                     parts["inputs"].append(self._standard(rows.native(indices[part])))
-                if "mc_log_probs" in needs:
+                if head is not None:
+                    drawn = sampled_outputs(self._featurizer(x), head[0])
+                    values = head[1].undone(drawn[..., 0]) if self.regressor else drawn.log_softmax(-1).float()
+                    for name in samples:
+                        parts[name].append(values)
+                elif "mc_log_probs" in needs:
                     parts["mc_log_probs"].append(self._member_log_probs(x))
-                if "mc_means" in needs:
+                elif "mc_means" in needs:
                     members = member_means(_last_step(self.fitted), self._before_last(x), self.mc_samples)
                     parts["mc_means"].append(torch.stack([_targets(member) for member in members], dim=1))
         return ModelOutputs(**{name: torch.cat(tensors).to(device) for name, tensors in parts.items() if tensors})
@@ -202,6 +230,13 @@ def log_probabilities(probs: NDArray[Any], classes: NDArray[np.int64], num_class
 def _targets(predicted: NDArray[Any]) -> Tensor:
     """(n,) float32; estimators of several outputs that were given one may answer (n, 1)."""
     return torch.from_numpy(predicted.reshape(len(predicted)).astype(np.float32))
+
+
+def _regresses(estimator: Any) -> bool:
+    try:
+        return bool(is_regressor(estimator))
+    except AttributeError:  # no estimator of scikit-learn's own kind
+        return getattr(estimator, "_estimator_type", None) == "regressor"
 
 
 def _last_step(estimator: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,13 @@ from autoal.compute import CHUNK_BYTES, chunks, resolve_device
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.base import Progress
-from autoal.models.dropout import active_dropouts, mc_dropout
-from autoal.models.evaluating import Embedder, last_linear_input
+from autoal.models.dropout import DropoutSampler, active_dropouts, mc_dropout
+from autoal.models.ensembles import Repulsion, train_members, training_inputs
+from autoal.models.evaluating import Embedder, LastLinearInput, last_linear_input
+from autoal.models.gradients import GradientSketch, gradient_norms
+from autoal.models.laplace import sampled_outputs
+from autoal.models.perturbation import NOISES, deviations
+from autoal.models.posterior import POSTERIORS, head_draws, head_weights
 from autoal.models.standardise import Standardise
 from autoal.models.targets import TargetScale, check_labels, fields_of
 from autoal.models.training import TrainConfig, train
@@ -24,6 +30,8 @@ from autoal.outputs import ModelOutputs
 
 __all__ = ["TorchModel"]
 
+_BY_GRADIENTS = frozenset({"gradients", "gradient_norms"})
+_BY_MEMBERS = frozenset({"ensemble_log_probs", "greedy_log_probs"})
 _ACTIVATIONS = 64
 """Rough size of the activations of a network, in multiples of its input; only chunk sizes depend on it."""
 
@@ -44,6 +52,19 @@ class TorchModel:
     `fit` with 0 classes is a regression: the module has one output, (n, 1) or (n,), trained by mean squared error on
     targets of mean 0 and deviation 1; `means` are in units of the targets again. With `fit=False` it is taken to
     predict in those units itself.
+
+    Options of what is computed only where a candidate asks for it:
+
+    - `posterior`, what the samples `mc_log_probs` and `mc_means` are: `dropout` masks, draws of the last layer
+      (`laplace`), the members of an `ensemble` or of a `greedy` one, `none`; `auto` is dropout where there is any,
+      else laplace where there are embeddings. Laplace takes the module's own last layer as the mode where that layer
+      makes its outputs of the embeddings, else it fits one; in a regression it is exact Bayesian linear regression.
+    - `members` networks in an ensemble, trained when first asked for and kept until the next `fit`. A module given as
+      such (not as a function) is the start of each, so they differ by their batches and dropout only.
+      `greedy_strength` is how strongly they repel each other (0.001 to 10; 3 was best for PreResNet164).
+    - `noise_samples`, `noise_scale` and `noise_variant` (`layerwise`, `global`) of `deviations`.
+    - `gradient_width`: P of `gradients`, to which all linear layers and 2-d convolutions count; `gradient_norms` counts
+      every trainable parameter.
     """
 
     def __init__(
@@ -56,12 +77,34 @@ class TorchModel:
         fit: bool = True,
         normalise: bool | None = None,
         inplace: bool = False,
+        posterior: str = "auto",
+        members: int = 5,
+        greedy_strength: float = 3.0,
+        noise_samples: int = 30,
+        noise_scale: float = 1e-3,
+        noise_variant: str = "layerwise",
+        gradient_width: int = 512,
         progress: Progress | None = None,
     ) -> None:
         if not isinstance(module, nn.Module) and (not fit or inplace):
             raise InvalidInput("fit=False and inplace=True need an nn.Module, not a function that makes one")
         if mc_samples < 1:
             raise InvalidInput(f"got mc_samples={mc_samples}; wanted 1 or more")
+        if posterior not in POSTERIORS or members < 1 or greedy_strength < 0 or gradient_width < 1:
+            raise InvalidInput(
+                f"got posterior={posterior!r}, members={members}, greedy_strength={greedy_strength}, "
+                f"gradient_width={gradient_width}; wanted one of {POSTERIORS}, 1 or more, 0 or more, 1 or more"
+            )
+        if noise_samples < 1 or not noise_scale > 0 or noise_variant not in NOISES:
+            raise InvalidInput(
+                f"got noise_samples={noise_samples}, noise_scale={noise_scale}, noise_variant={noise_variant!r}; "
+                f"wanted 1 or more, more than 0, one of {NOISES}"
+            )
+        self.posterior, self.members, self.greedy_strength = posterior, members, greedy_strength
+        self.noise_samples, self.noise_scale, self.noise_variant = noise_samples, noise_scale, noise_variant
+        self.gradient_width = gradient_width
+        self._fitted_on: tuple[Rows, Tensor, Tensor, int] | None = None
+        self._ensembles: dict[str, list[nn.Module]] = {}
         self.config = config or TrainConfig()
         self.device, self.mc_samples, self.trains, self.progress = device, mc_samples, fit, progress
         self.normalise = fit if normalise is None else normalise
@@ -79,9 +122,15 @@ class TorchModel:
         module = self.module or self._example()
         given = {"log_probs", "means", "logits", "inputs"}
         if callable(getattr(module, "embed", None)) or any(isinstance(part, nn.Linear) for part in module.modules()):
-            given.add("embeddings")
-        if active_dropouts(module):
+            given |= {"embeddings"}
+        if self._sampler(module) != "none":
             given |= {"mc_log_probs", "mc_means"}
+        if self.trains:
+            given |= {"ensemble_log_probs", "greedy_log_probs"}
+        if any(weight.requires_grad for weight in module.parameters()):
+            given |= {"gradient_norms"} | ({"deviations"} if self._num_classes != 0 or "embeddings" in given else set())
+        if any(isinstance(part, (nn.Linear, nn.Conv2d)) for part in module.modules()):
+            given.add("gradients")
         return frozenset(given) & fields_of(self._num_classes)
 
     def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
@@ -95,7 +144,8 @@ class TorchModel:
         module = (self._fresh(seed) if self.trains else self._as_it_is(device)).to(device)
         self._scale = Standardise.of(rows, indices) if self.normalise else None
         self._check_outputs(module, rows, indices[:2], num_classes, device)
-        self._targets = TargetScale()
+        self._ensembles, self._targets = {}, TargetScale()
+        self._fitted_on = (rows, indices, labels, seed)
         if self.trains:
             if num_classes == 0:
                 self._targets = TargetScale.of(labels)
@@ -126,7 +176,87 @@ class TorchModel:
             module = module.to(device)
         elif _device_of(module) != device:
             module = copy.deepcopy(module).to(device)
+        sampler = self._sampler(module)
+        samples = needs & {"mc_log_probs", "mc_means"}
+        direct = needs - _BY_MEMBERS if sampler == "dropout" else needs - _BY_MEMBERS - samples
+        slopes = direct & _BY_GRADIENTS
+        found = self._streamed(module, rows, indices, direct - slopes, seed, device) if direct - slopes else {}
+        if slopes:
+            found |= self._by_gradients(module, rows, indices, slopes, seed, device)
+        for name in samples - direct:
+            found[name] = self._posterior_samples(module, sampler, rows, indices, seed, device)
+        for name, kind in (("ensemble_log_probs", "ensemble"), ("greedy_log_probs", "greedy")):
+            if name in needs:
+                found[name] = self._member_samples(kind, rows, indices, device)
+        return ModelOutputs(**found)
+
+    def _sampler(self, module: nn.Module) -> str:
+        """What samples are drawn from: `posterior`, or what `auto` stands for; `none` where there is nothing."""
+        has = {
+            "dropout": bool(active_dropouts(module)),
+            "laplace": callable(getattr(module, "embed", None))
+            or any(isinstance(part, nn.Linear) for part in module.modules()),
+            "ensemble": self.trains,
+            "greedy": self.trains,
+        }
+        chosen = ("dropout", "laplace") if self.posterior == "auto" else (self.posterior,)
+        return next((name for name in chosen if has.get(name)), "none")
+
+    def _posterior_samples(
+        self, module: nn.Module, sampler: str, rows: Rows, indices: Tensor, seed: int, device: torch.device
+    ) -> Tensor:
+        """(n, K, C) log probabilities, or (n, K) targets."""
+        if sampler in ("ensemble", "greedy"):
+            return self._member_samples(sampler, rows, indices, device)
+        if self._fitted_on is None:
+            raise NotFitted("samples of the last layer need labeled points; call fit first, also with fit=False")
+        known, at, labels, _ = self._fitted_on
+        classes = self._num_classes or 0
+        wanted = frozenset({"embeddings", "logits"} if classes else {"embeddings"})
+        seen = self._streamed(module, known, at, wanted, seed, device)
+        mode = head_weights(module, seen["embeddings"], seen["logits"]) if classes else None
+        weights, scale = head_draws(seen["embeddings"], labels, classes, self.mc_samples, seed, mode)
+        features = self._streamed(module, rows, indices, frozenset({"embeddings"}), seed, device)["embeddings"]
+        parts = []
+        for part in chunks(len(features), 16.0 * (self.mc_samples * max(1, classes) + features.shape[1])):
+            outputs = sampled_outputs(features[part], weights)
+            parts.append(F.log_softmax(outputs, dim=-1).float() if classes else scale.undone(outputs[..., 0]))
+        return torch.cat(parts)
+
+    def _member_samples(self, kind: str, rows: Rows, indices: Tensor, device: torch.device) -> Tensor:
+        """(n, M, C) log probabilities, or (n, M) targets, of the members; trains them where that was not done yet."""
+        field = "log_probs" if self._num_classes else "means"
+        members = self._trained_members(kind, device)
+        each = [self._streamed(m.to(device), rows, indices, frozenset({field}), 0, device)[field] for m in members]
+        return torch.stack(each, dim=1)
+
+    def _trained_members(self, kind: str, device: torch.device) -> list[nn.Module]:
+        if kind not in self._ensembles:
+            assert self._fitted_on is not None, "outputs refuses before fit"
+            known, at, labels, seed = self._fitted_on
+            labels = labels if self._num_classes else self._targets.standardised(labels)
+
+            def make(own: int) -> nn.Module:
+                if self._start is not None:
+                    return copy.deepcopy(self._start).to(device)
+                return self._fresh(own).to(device)
+
+            def fit(module: nn.Module, own: int, penalty: Repulsion | None) -> None:
+                train(module, known, at, labels, self.config, own, device, self.progress, self._scale, penalty)
+
+            repulsion = None
+            if kind == "greedy":
+                x = training_inputs(known, at, self._scale).to(device)
+                repulsion = Repulsion(x, self.greedy_strength, seed)
+            self._ensembles[kind] = train_members(self.members, make, fit, seed, repulsion)
+        return self._ensembles[kind]
+
+    def _streamed(
+        self, module: nn.Module, rows: Rows, indices: Tensor, needs: frozenset[str], seed: int, device: torch.device
+    ) -> dict[str, Tensor]:
+        """The fields that need one look at each chunk."""
         parts: dict[str, list[Tensor]] = {name: [] for name in needs}
+        noise = (self.noise_samples, self.noise_scale, rng.derive_seed(seed, "weights"), self.noise_variant)
         embedder = Embedder(module)
         cost = 4.0 * (_ACTIVATIONS * math.prod(rows.row_shape) + 2 * self.mc_samples * 64)
         budget = CHUNK_BYTES * (8 if device.type == "cuda" else 1)
@@ -154,7 +284,34 @@ class TorchModel:
                     parts["mc_means"].append(self._targets.undone(samples))
                 if "embeddings" in needs:
                     parts["embeddings"].append(embedder(x, features))
-        return ModelOutputs(**{name: torch.cat(tensors) for name, tensors in parts.items() if tensors})
+                if "deviations" in needs:
+                    look = partial(self._looked_at, sampler, seen, embedder, x)
+                    parts["deviations"].append(deviations(module, look, *noise).float())
+        return {name: torch.cat(tensors) for name, tensors in parts.items()}
+
+    def _looked_at(self, sampler: DropoutSampler, seen: LastLinearInput, embedder: Embedder, x: Tensor) -> Tensor:
+        """(n, E) probabilities, or features in a regression, of the module as its weights are now."""
+        outputs = sampler.trace(x)
+        if self._num_classes == 0:
+            return embedder(x, seen.features(len(x)))
+        return F.softmax(outputs.float(), dim=-1)
+
+    def _by_gradients(
+        self, module: nn.Module, rows: Rows, indices: Tensor, needs: frozenset[str], seed: int, device: torch.device
+    ) -> dict[str, Tensor]:
+        """`gradients` and `gradient_norms`, in a pass of their own, with no hooks of ours on the module."""
+        regression = self._num_classes == 0
+        sketch = GradientSketch(module, self.gradient_width, rng.derive_seed(seed, "sketch"), regression=regression)
+        parts: dict[str, list[Tensor]] = {name: [] for name in needs}
+        cost = 16.0 * (_ACTIVATIONS * math.prod(rows.row_shape) + self.gradient_width)
+        with rng.isolated(rng.derive_seed(seed, "outputs")):
+            for part in chunks(len(indices), cost, CHUNK_BYTES * (8 if device.type == "cuda" else 1)):
+                x = self._inputs(module, rows, indices[part], device)
+                if "gradients" in needs:
+                    parts["gradients"].append(sketch(x) * self._targets.std)
+                if "gradient_norms" in needs:
+                    parts["gradient_norms"].append(gradient_norms(module, x))
+        return {name: torch.cat(tensors) for name, tensors in parts.items()}
 
     def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:
         """(n, C) float32 log probabilities on the CPU."""

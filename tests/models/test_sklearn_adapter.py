@@ -69,7 +69,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_outputs_are_probabilities_and_repeat(name):
     model, rows = fitted(name)
-    assert model.provides >= BASE and ("mc_log_probs" in model.provides) == (name in WITH_SAMPLES)
+    assert model.provides >= ALL and (model._sampler() == "members") == (name in WITH_SAMPLES)
     assert not model.provides & {"means", "mc_means"}
     out = everything(model, rows)
     torch.testing.assert_close(out.log_probs.exp().sum(1), torch.ones(60))
@@ -85,6 +85,8 @@ def test_outputs_are_probabilities_and_repeat(name):
     if name in WITH_SAMPLES:
         torch.testing.assert_close(out.mc_log_probs.exp().sum(2), torch.ones(out.mc_log_probs.shape[:2]))
         torch.testing.assert_close(out.mc_log_probs.exp().mean(1), out.log_probs.exp(), atol=1e-5, rtol=1e-4)
+    else:
+        assert "mc_log_probs" not in SklearnModel(ESTIMATORS[name], posterior="members").provides
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -116,7 +118,8 @@ def test_every_random_state_is_set_from_the_seed():
 def test_classes_without_labels_get_a_tiny_probability(name):
     model, rows = fitted(name, y=np.array([1, 3])[Y % 2], num_classes=5)
     out = everything(model, rows)
-    for field in out.present() - {"embeddings"}:
+    fields = {"log_probs", "mc_log_probs"} if name in WITH_SAMPLES else {"log_probs"}  # a drawn layer is not so sure
+    for field in fields:
         values = out.require(field)
         assert values.shape[-1] == 5
         assert bool((values[..., [0, 2, 4]] < -27).all()) and bool(values.isfinite().all())
@@ -208,6 +211,8 @@ def test_estimators_that_cannot_serve_are_refused_with_what_to_do():
     with pytest.raises(InvalidInput, match="predict_proba fails"):
         model, rows = fitted(KNeighborsClassifier(50))
         everything(model, rows)
-    with pytest.raises(MissingOutput, match="mc_log_probs"):
-        model, rows = fitted("logistic")
-        model.outputs(rows, LABELED, ALL, seed=0, device=CPU)
+    with pytest.raises(MissingOutput, match="gradients"):
+        model, rows = fitted("bayes")
+        model.outputs(rows, LABELED, ALL | {"gradients"}, seed=0, device=CPU)
+    with pytest.raises(InvalidInput, match="posterior="):
+        SklearnModel(GaussianNB(), posterior="dropout")

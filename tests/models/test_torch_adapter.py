@@ -134,7 +134,7 @@ def test_without_fitting_the_module_is_used_as_it_is():
 
 
 def test_dropout_that_drops_nothing_gives_no_samples():
-    model, rows = fitted(lambda: MLP(64, 3, dropout=0.0))
+    model, rows = fitted(lambda: MLP(64, 3, dropout=0.0), posterior="dropout")
     assert "mc_log_probs" not in model.provides
     with pytest.raises(MissingOutput, match="mc_log_probs"):
         everything(model, rows)

@@ -1,0 +1,43 @@
+"""The last layer's Gaussian posterior from the embeddings of labeled points."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from autoal import rng
+from autoal.models.laplace import classification_posterior, draw, regression_posterior, with_one
+from autoal.models.targets import TargetScale
+
+__all__ = ["POSTERIORS", "head_draws", "head_weights"]
+
+POSTERIORS = ("auto", "dropout", "laplace", "ensemble", "greedy", "none")
+
+
+def head_draws(
+    embeddings: Tensor, labels: Tensor, num_classes: int, count: int, seed: int, mode_C_D: Tensor | None = None
+) -> tuple[Tensor, TargetScale]:
+    """(K, C, D + 1) weights of heads drawn once from the seed, and the scale of their outputs in a regression.
+
+    `mode_C_D` are the weights and bias of a head trained on these embeddings; None fits one.
+    """
+    inputs = with_one(embeddings)
+    generator = rng.generator(seed, "laplace")
+    if num_classes:
+        labels = labels.to(inputs.device)
+        return draw(classification_posterior(inputs, labels, num_classes, mode_C_D), count, generator), TargetScale()
+    scale = TargetScale.of(labels)
+    targets = ((labels.double() - scale.mean) / scale.std).to(inputs.device)
+    return draw(regression_posterior(inputs, targets), count, generator), scale
+
+
+def head_weights(module: nn.Module, embeddings: Tensor, outputs: Tensor) -> Tensor | None:
+    """(C, D + 1) weights and bias of the layer that makes `outputs` (n, C) of `embeddings` (n, D); None for none."""
+    for part in reversed(list(module.modules())):
+        if isinstance(part, nn.Linear) and tuple(part.weight.shape) == (outputs.shape[1], embeddings.shape[1]):
+            weight = part.weight.detach().double()
+            bias = weight.new_zeros(len(weight)) if part.bias is None else part.bias.detach().double()
+            made = embeddings.double() @ weight.T + bias
+            if torch.allclose(made, outputs.double(), rtol=1e-3, atol=1e-4):
+                return torch.cat([weight, bias[:, None]], dim=1)
+    return None
