@@ -24,7 +24,7 @@ from autoal.errors import (
     PoolExhausted,
     UnknownName,
 )
-from autoal.models import TorchModel, TrainConfig
+from autoal.models import SklearnModel, TorchModel, TrainConfig
 from autoal.strategies import CANDIDATES
 from tests.selectors.problems import auto, blobs
 
@@ -57,6 +57,9 @@ class WithoutProbabilities:
     def fit(self, X: Any, y: Any) -> None: ...
 
     def predict(self, X: Any) -> Any: ...
+
+
+WITHOUT_SAMPLES = SklearnModel(LogisticRegression(), posterior="none")
 
 
 class BadFit(LogisticRegression):
@@ -290,8 +293,18 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[AutoALError], list[s
         InvalidInput,
         ["Sequential", "(2, 1, 4, 4)"],
     ),
-    "no candidate left": ({"candidates": ["bald"]}, {}, MissingOutput, ["bald", "mc_log_probs", "choose others"]),
-    "strict": ({"candidates": ["margin", "bald"], "strict": True}, {}, MissingOutput, ["'bald'", "strict=False"]),
+    "no candidate left": (
+        {"candidates": ["bald"], "model": WITHOUT_SAMPLES},
+        {},
+        MissingOutput,
+        ["bald", "mc_log_probs", "choose others"],
+    ),
+    "strict": (
+        {"candidates": ["margin", "bald"], "strict": True, "model": WITHOUT_SAMPLES},
+        {},
+        MissingOutput,
+        ["'bald'", "strict=False"],
+    ),
     "unknown device": ({"model": NET, "device": "gpu"}, {}, InvalidInput, ["'gpu'", "'cpu'"]),
     "cuda not there": ({"device": "cuda:99"}, {}, DeviceUnavailable, ["cuda:99", "CUDA", "device='auto' or 'cpu'"]),
 }

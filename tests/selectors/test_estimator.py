@@ -15,8 +15,11 @@ from sklearn.linear_model import LogisticRegression
 
 from autoal import AutoAL, Query
 from autoal.errors import InvalidInput, MissingOutput, UnknownName
+from autoal.models import SklearnModel
 from autoal.strategies import CANDIDATES, PORTFOLIOS, resolve_candidates
 from tests.selectors.problems import QUICK, auto, blobs
+
+WITHOUT_SAMPLES = SklearnModel(LogisticRegression(), posterior="none")
 
 X, Y, TRUTH = blobs(n=90, labeled=30)
 MODES = ("bilevel", "paper", "uniform")
@@ -134,7 +137,7 @@ def test_fit_then_query_is_fit_query() -> None:
 
 
 def test_leaderboard_tells_every_candidate_and_why_it_was_dropped() -> None:
-    selector = auto(["margin", "bald", "random"])
+    selector = auto(["margin", "bald", "random"], model=WITHOUT_SAMPLES)
     query = selector.fit_query(X, Y, batch_size=4)
     board = selector.leaderboard()
     assert list(board.columns) == ["candidate", "weight", "picks", "seconds", "dropped"]
@@ -150,7 +153,7 @@ def test_leaderboard_tells_every_candidate_and_why_it_was_dropped() -> None:
 
 def test_strict_refuses_what_would_be_dropped() -> None:
     with pytest.raises(MissingOutput, match=r"'bald'.*mc_log_probs.*strict=False"):
-        auto(["margin", "bald"], strict=True).fit_query(X, Y, batch_size=4)
+        auto(["margin", "bald"], strict=True, model=WITHOUT_SAMPLES).fit_query(X, Y, batch_size=4)
     forest = RandomForestClassifier(5)
     assert "bald" in auto(["margin", "bald"], strict=True, model=forest).fit_query(X, Y, batch_size=4).weights
 
@@ -190,7 +193,7 @@ def test_progress_true_draws_on_a_terminal_and_cleans_up_after_an_error(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    selector = auto(["bald"], progress=True)
+    selector = auto(["bald"], progress=True, model=WITHOUT_SAMPLES)
     for _ in range(2):  # a display left running would refuse the second
         with pytest.raises(MissingOutput):
             selector.fit_query(X, Y, batch_size=4)
