@@ -20,18 +20,25 @@ __all__ = ["MODELS", "check_model", "make_model"]
 
 Shape = tuple[int, ...]
 TRAINING = {field.name for field in fields(TrainConfig)}
+ADAPTER = {"mc_samples", "posterior", "members", "greedy_strength", "noise_samples", "noise_scale", "gradient_width"}
+"""Options of TorchModel that a config can set."""
 
 
-def _logistic_regression(shape: Shape, C: int, device: torch.device, *, c: float = 1.0, max_iter: int = 1000) -> Any:
+def _logistic_regression(
+    shape: Shape, C: int, device: torch.device, *, c: float = 1.0, max_iter: int = 1000, posterior: str = "auto",
+    mc_samples: int = 32,
+) -> Any:  # fmt: skip
     from sklearn.linear_model import LogisticRegression
 
-    return SklearnModel(LogisticRegression(C=c, max_iter=max_iter))
+    return SklearnModel(LogisticRegression(C=c, max_iter=max_iter), posterior=posterior, mc_samples=mc_samples)
 
 
-def _ridge(shape: Shape, C: int, device: torch.device, *, alpha: float = 1.0, **posterior: Any) -> Any:
+def _ridge(
+    shape: Shape, C: int, device: torch.device, *, alpha: float = 1.0, posterior: str = "auto", mc_samples: int = 32
+) -> Any:
     from sklearn.linear_model import Ridge
 
-    return SklearnModel(Ridge(alpha=alpha), **posterior)
+    return SklearnModel(Ridge(alpha=alpha), posterior=posterior, mc_samples=mc_samples)
 
 
 def _mlp(
@@ -70,7 +77,7 @@ def check_model(spec: ModelSpec) -> None:
     parameters = inspect.signature(MODELS[spec.name]).parameters
     known = {name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        known |= TRAINING | {"mc_samples"}
+        known |= TRAINING | ADAPTER
     for option in spec.options:
         if option not in known:
             raise ConfigError(f"model {spec.name!r}: {UnknownName('option', option, known)}")
@@ -84,8 +91,8 @@ def make_model(spec: ModelSpec, row_shape: Shape, num_classes: int, device: torc
 
 
 def _torch(factory: Callable[[], torch.nn.Module], device: torch.device, options: dict[str, Any]) -> TorchModel:
-    samples = {"mc_samples": options.pop("mc_samples")} if "mc_samples" in options else {}
-    return TorchModel(factory, config=TrainConfig(**options), device=device, **samples)
+    own = {name: options.pop(name) for name in sorted(ADAPTER) if name in options}
+    return TorchModel(factory, config=TrainConfig(**options), device=device, **own)
 
 
 def _channels(shape: Shape, name: str) -> int:

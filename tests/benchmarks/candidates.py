@@ -243,7 +243,8 @@ def _peer(case: Case) -> Callable[[int], Any]:
             model = BaggingClassifier(LogisticRegression(max_iter=200), n_estimators=SAMPLES, random_state=0)
         fitted = SklearnClassifier(model, classes=list(range(CLASSES))).fit(X[:LABELS], y[:LABELS])
         if kind == "UncertaintySampling":
-            options["method"] = {"margin": "margin_sampling"}.get(case["name"], case["name"])
+            own = {"margin": "margin_sampling", "least_confidence": "least_confident"}
+            options["method"] = own.get(case["name"], case["name"])
         if kind in ("UncertaintySampling", "Badge", "ContrastiveAL"):
             asked.update(clf=fitted, fit_clf=False)
         if kind in ("GreedyBALD", "BatchBALD"):
