@@ -89,12 +89,12 @@ def test_compare_runs_reports_and_continues(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_failed_cells_give_one_and_say_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # A scikit-learn model gives no deviations under weight noise, so noise stability alone cannot be run.
-    (tmp_path / "c.toml").write_text(CONFIG.replace('"margin"', '"noise_stability"'))
+    # Logistic regression has no members, so a rule that reads an ensemble cannot be run alone.
+    (tmp_path / "c.toml").write_text(CONFIG.replace('"margin"', '"entropy_ensemble"'))
     assert main(["compare", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")]) == FAILED
     captured = capsys.readouterr()
     assert "2 of 4 cells failed" in captured.err
-    assert "iris, noise_stability, seed 0, round 0: MissingOutput" in captured.err
+    assert "iris, entropy_ensemble, seed 0, round 0: MissingOutput" in captured.err
     assert "same command" in captured.err
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from autoal import rng
-from autoal.models.laplace import classification_posterior, draw, regression_posterior, with_one
+from autoal.models.laplace import LastLayer, classification_posterior, draw, regression_posterior, with_one
 from autoal.models.targets import TargetScale
 
-__all__ = ["POSTERIORS", "head_draws", "head_weights"]
+__all__ = ["POSTERIORS", "head_draws", "head_posterior", "head_weights"]
 
 POSTERIORS = ("auto", "dropout", "laplace", "ensemble", "greedy", "none")
 
@@ -21,14 +21,20 @@ def head_draws(
 
     `mode_C_D` are the weights and bias of a head trained on these embeddings; None fits one.
     """
+    posterior, scale = head_posterior(embeddings, labels, num_classes, mode_C_D)
+    return draw(posterior, count, rng.generator(seed, "laplace")), scale
+
+
+def head_posterior(
+    embeddings: Tensor, labels: Tensor, num_classes: int, mode_C_D: Tensor | None = None
+) -> tuple[LastLayer, TargetScale]:
+    """The posterior of that head's weights, and the scale of its outputs in a regression."""
     inputs = with_one(embeddings)
-    generator = rng.generator(seed, "laplace")
     if num_classes:
-        labels = labels.to(inputs.device)
-        return draw(classification_posterior(inputs, labels, num_classes, mode_C_D), count, generator), TargetScale()
+        return classification_posterior(inputs, labels.to(inputs.device), num_classes, mode_C_D), TargetScale()
     scale = TargetScale.of(labels)
     targets = ((labels.double() - scale.mean) / scale.std).to(inputs.device)
-    return draw(regression_posterior(inputs, targets), count, generator), scale
+    return regression_posterior(inputs, targets), scale
 
 
 def head_weights(module: nn.Module, embeddings: Tensor, outputs: Tensor) -> Tensor | None:

@@ -16,11 +16,10 @@ from autoal import rng
 from autoal.compute import chunks
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
-from autoal.models.laplace import sampled_outputs
-from autoal.models.posterior import head_draws
+from autoal.models.head import GRADIENT_WIDTH, HEAD_FIELDS, Head
 from autoal.models.sklearn_features import Featurizer
 from autoal.models.sklearn_members import can_sample, member_means, member_probabilities
-from autoal.models.targets import TargetScale, check_labels, fields_of
+from autoal.models.targets import check_labels, fields_of
 from autoal.outputs import ModelOutputs
 
 __all__ = ["SklearnModel", "log_probabilities"]
@@ -39,10 +38,11 @@ class SklearnModel:
     standardised over all rows of what `fit` was given (so that other rows land in the same space), else the
     standardised inputs; sparse ones are reduced to 64 columns. `inputs` are the rows themselves, standardised and
     reduced in the same way. Ensembles whose members have `predict_proba` (forests, bagging, voting), and those of
-    regressors, give MC samples: their first `mc_samples` members. Targets of a regressor are not scaled
-    (TransformedTargetRegressor does that). Other estimators give draws of a last layer fitted on the embeddings of
-    the labeled points (`laplace`: softmax regression, or exact Bayesian linear regression). `posterior` chooses:
-    "members", "laplace", "none", or "auto", members where there are such, else laplace.
+    regressors, give MC samples: their first `mc_samples` members, of classifiers also as `ensemble_log_probs`.
+    Targets of a regressor are not scaled (TransformedTargetRegressor does that). Other estimators give draws of a
+    last layer fitted on the embeddings of the labeled points (`Head`: softmax regression, or exact Bayesian linear
+    regression). `posterior` chooses: "members", "laplace", "none", or "auto", members where there are such, else
+    laplace. Logits, gradients, their norms and deviations are those of that layer, whatever the estimator.
 
     Raises InvalidInput for an estimator that is no regressor and has no `predict_proba`.
     """
@@ -67,12 +67,17 @@ class SklearnModel:
         self._standard = Featurizer(None)
         self._fitted_on: Rows | None = None
         self._known: tuple[Tensor, Tensor] | None = None
+        self._head: Head | None = None
 
     @property
     def provides(self) -> frozenset[str]:
-        given = {"log_probs", "means", "embeddings", "inputs"}
+        given = {"log_probs", "means", "embeddings", "inputs", *HEAD_FIELDS}
+        if self.regressor:
+            given.discard("deviations")
         if self._sampler() != "none":
             given |= {"mc_log_probs", "mc_means"}
+        if can_sample(_last_step(self.estimator)):
+            given.add("ensemble_log_probs")
         return frozenset(given) & fields_of(0 if self.regressor else 1)
 
     def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
@@ -106,19 +111,22 @@ class SklearnModel:
                 ) from error
         self.fitted, self.num_classes, self._fitted_on = fitted, num_classes, rows
         self._featurizer = Featurizer(fitted)
-        self._known = (indices, labels)
+        self._known, self._head = (indices, labels), None
 
     def _sampler(self) -> str:
         if self.posterior in ("auto", "members") and can_sample(_last_step(self.estimator)):
             return "members"
         return "laplace" if self.posterior in ("auto", "laplace") else "none"
 
-    def _head(self, seed: int) -> tuple[Tensor, TargetScale]:
-        assert self._fitted_on is not None and self._known is not None
-        indices, labels = self._known
-        needs = frozenset({"embeddings"})
-        known = self.outputs(self._fitted_on, indices, needs, seed=seed, device=torch.device("cpu"))
-        return head_draws(known.require("embeddings"), labels, self.num_classes, self.mc_samples, seed)
+    def _fitted_head(self) -> Head:
+        """The last layer on the embeddings of the labeled points, fitted when first asked for."""
+        if self._head is None:
+            assert self._fitted_on is not None and self._known is not None
+            indices, labels = self._known
+            needs = frozenset({"embeddings"})
+            known = self.outputs(self._fitted_on, indices, needs, seed=0, device=torch.device("cpu"))
+            self._head = Head(known.require("embeddings"), labels, self.num_classes, self.mc_samples)
+        return self._head
 
     def outputs(
         self, rows: Rows, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
@@ -134,8 +142,12 @@ class SklearnModel:
             raise NotFitted("the model has not been trained; call fit first")
         parts: dict[str, list[Tensor]] = {name: [] for name in needs}
         width = int(np.prod(rows.row_shape)) + self.num_classes * self.mc_samples
-        samples = needs & {"mc_log_probs", "mc_means"}
-        head = self._head(seed) if samples and self._sampler() == "laplace" else None
+        width += GRADIENT_WIDTH if "gradients" in needs else 0
+        of_head = needs & HEAD_FIELDS
+        if self._sampler() == "laplace":
+            of_head |= needs & {"mc_log_probs", "mc_means"}
+        head = self._fitted_head() if of_head else None
+        members = needs - of_head & {"mc_log_probs", "ensemble_log_probs"}
         # Some estimators draw when they predict; all of them then depend on the seed alone.
         with rng.isolated(rng.derive_seed(seed, "outputs")):
             if "embeddings" in needs or head is not None:
@@ -149,20 +161,19 @@ class SklearnModel:
                     parts["log_probs"].append(self._log_probs(x))
                 if "means" in needs:
                     parts["means"].append(_targets(self._predicted(x)))
-                if "embeddings" in needs:
-                    parts["embeddings"].append(self._featurizer(x))
+                features = self._featurizer(x) if "embeddings" in needs or head is not None else None
+                if "embeddings" in needs and features is not None:
+                    parts["embeddings"].append(features)
                 if "inputs" in needs:
                     parts["inputs"].append(self._standard(rows.native(indices[part])))
-                if head is not None:
-                    drawn = sampled_outputs(self._featurizer(x), head[0])
-                    values = head[1].undone(drawn[..., 0]) if self.regressor else drawn.log_softmax(-1).float()
-                    for name in samples:
+                if head is not None and features is not None:
+                    for name, values in head.outputs(features, of_head, seed).items():
                         parts[name].append(values)
-                elif "mc_log_probs" in needs:
-                    parts["mc_log_probs"].append(self._member_log_probs(x))
-                elif "mc_means" in needs:
-                    members = member_means(_last_step(self.fitted), self._before_last(x), self.mc_samples)
-                    parts["mc_means"].append(torch.stack([_targets(member) for member in members], dim=1))
+                for name in members:
+                    parts[name].append(self._member_log_probs(x))
+                if "mc_means" in needs - of_head:
+                    means = member_means(_last_step(self.fitted), self._before_last(x), self.mc_samples)
+                    parts["mc_means"].append(torch.stack([_targets(member) for member in means], dim=1))
         return ModelOutputs(**{name: torch.cat(tensors).to(device) for name, tensors in parts.items() if tensors})
 
     def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:

@@ -211,8 +211,8 @@ def test_estimators_that_cannot_serve_are_refused_with_what_to_do():
     with pytest.raises(InvalidInput, match="predict_proba fails"):
         model, rows = fitted(KNeighborsClassifier(50))
         everything(model, rows)
-    with pytest.raises(MissingOutput, match="gradients"):
+    with pytest.raises(MissingOutput, match="greedy_log_probs"):
         model, rows = fitted("bayes")
-        model.outputs(rows, LABELED, ALL | {"gradients"}, seed=0, device=CPU)
+        model.outputs(rows, LABELED, ALL | {"greedy_log_probs"}, seed=0, device=CPU)
     with pytest.raises(InvalidInput, match="posterior="):
         SklearnModel(GaussianNB(), posterior="dropout")
