@@ -97,8 +97,10 @@ def _play(
     records: list[dict[str, Any]],
     on_round: OnRound | None,
 ) -> None:
+    config = config.of(cell.dataset)
     device = resolve_device(config.device)
     task = make_task(config, cell.dataset, cell.seed)
+    batch_size = (cell.dataset.batch_per_class or 0) * task.num_classes or config.batch_size
     model = make_model(config.model, tuple(task.rows.row_shape), task.num_classes, device)
     selector = make_selector(cell.selector)
     selector.reset()
@@ -135,7 +137,7 @@ def _play(
         if not last:
             state = _round_state(task, model, selector, bought, cell, number, device)
             clock.lap("outputs")
-            b = min(config.batch_size, len(state.pool_ids))
+            b = min(batch_size, len(state.pool_ids))
             answer = selector.select(state, b)
             clock.lap("select")
             assert state.pool_indices is not None

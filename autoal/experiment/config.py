@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from autoal.errors import ConfigError, DataMissing, UnknownName
 
 __all__ = [
+    "REGIMES",
     "DatasetSpec",
     "ExperimentConfig",
     "Initial",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 Config = TypeVar("Config", bound="ExperimentConfig")
+Metric = Literal["accuracy", "balanced_accuracy", "log_rmse", "rmse", "mae"]
 
 
 class Strict(BaseModel):
@@ -70,31 +72,6 @@ class Open(BaseModel):
         return known
 
 
-class DatasetSpec(Strict):
-    """One data set and what is done to it before the split."""
-
-    name: str = Field(min_length=1)
-    """`digits`, or a file below $AUTOAL_DATA as in `classification/segment`; see `autoal.data.load_dataset`."""
-    label: str = ""
-    subsample: int | None = Field(None, ge=10)
-    """Rows kept, drawn by the seed."""
-    classes: tuple[str | int, ...] | None = None
-    """Classes kept, by name or by index; the others are as if they had never been there."""
-    ood_classes: tuple[str | int, ...] = ()
-    """Classes nobody asks for: in the pool, never in the test set; the oracle rejects them and the label is spent."""
-    split: Literal["own", "random"] = "own"
-    """`own`: the data set's test rows, where it names any; `random`: drawn by the seed in any case."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            data = {"name": data}
-        if isinstance(data, Mapping) and not data.get("label") and "name" in data:
-            data = {**data, "label": str(data["name"]).rsplit("/", 1)[-1]}
-        return data
-
-
 class ModelSpec(Open):
     """The task model, by name, with the options of its builder in `autoal.experiment.task`."""
 
@@ -115,6 +92,94 @@ class Initial(Strict):
         if (self.total is None) == (self.per_class is None):
             raise ValueError("give either total = N or per_class = N, and not both")
         return self
+
+
+def _initial(value: Any) -> Any:
+    """A number alone is a total."""
+    return {"total": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+REGIMES: dict[str, dict[str, Any]] = {
+    "standard": {},
+    "low": {"initial": {"per_class": 1}, "batch_per_class": 1},
+    "imbalanced": {"imbalance": 20.0, "metric": "balanced_accuracy"},
+    "ood": {"ood_classes": 0.4, "ood_share": 0.4},
+    "redundant": {"copies": 3},
+    "noisy": {"noise_share": 0.25, "noise_rate": 0.4},
+}
+"""What each regime sets; a key that is given beside `regime` wins. Regression and text follow from the data."""
+
+
+class DatasetSpec(Strict):
+    """One scenario: a data set, what is done to it before the split, and where its protocol differs from the run's."""
+
+    name: str = Field(min_length=1)
+    """`digits`, or a file below $AUTOAL_DATA as in `classification/segment`; see `autoal.data.load_dataset`."""
+    label: str = ""
+    """What journals and tables call it: the name, and the regime where there is one."""
+    regime: Literal["standard", "low", "imbalanced", "ood", "redundant", "noisy"] = "standard"
+    subsample: int | None = Field(None, ge=10)
+    """Rows kept, drawn by the seed."""
+    classes: tuple[str | int, ...] | None = None
+    """Classes kept, by name or by index; the others are as if they had never been there."""
+    ood_classes: tuple[str | int, ...] | float = ()
+    """Classes nobody asks for: in the pool, never in the test set; the oracle rejects them and the label is spent.
+    A share of all classes is drawn by the seed, at least one of them, and two stay in any case."""
+    ood_share: float | None = Field(None, gt=0, lt=1)
+    """Share of the pool that is of those classes; the larger side is thinned. None leaves it as it falls."""
+    imbalance: float | None = Field(None, ge=1)
+    """Largest class of the training part over its smallest, sizes falling geometrically; which is which by the seed."""
+    copies: int = Field(0, ge=0)
+    """Near-duplicates of each point in the pool; `max_pool` counts them."""
+    copy_noise: float = Field(0.05, ge=0)
+    """How far copies lie from their original, in deviations of each input."""
+    noise_share: float | None = Field(None, gt=0, le=1)
+    """Share of the pool with unreliable labels: a point drawn by the seed and those nearest to it."""
+    noise_rate: float = Field(0.4, ge=0, le=1)
+    """Chance that a label in that region is another class. First labels and test labels are right."""
+    split: Literal["own", "random"] = "own"
+    """`own`: the data set's test rows, where it names any; `random`: drawn by the seed in any case."""
+    batch_per_class: int | None = Field(None, ge=1)
+    """Batches of that many labels for each class, in place of `batch_size`."""
+    # Those below replace what the run says, for this scenario.
+    model: ModelSpec | None = None
+    metric: Metric | None = None
+    initial: Initial | None = None
+    batch_size: int | None = Field(None, ge=1)
+    rounds: int | None = Field(None, ge=1)
+    max_pool: int | None = Field(None, ge=1)
+    max_test: int | None = Field(None, ge=1)
+
+    @field_validator("initial", mode="before")
+    @classmethod
+    def _total(cls, value: Any) -> Any:
+        return _initial(value)
+
+    @field_validator("ood_classes")
+    @classmethod
+    def _share(cls, value: tuple[str | int, ...] | float) -> tuple[str | int, ...] | float:
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError("a share of the classes is above 0 and below 1")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            data = {"name": data}
+        if not isinstance(data, Mapping) or "name" not in data:
+            return data
+        regime = data.get("regime") or "standard"
+        data = {**REGIMES.get(regime, {}), **data}
+        if not data.get("label"):
+            tail = str(data["name"]).rsplit("/", 1)[-1]
+            data["label"] = tail if regime == "standard" else f"{tail} {regime}"
+        return data
+
+    def overrides(self) -> dict[str, Any]:
+        """What this scenario sets of the run's protocol."""
+        names = ("model", "metric", "initial", "batch_size", "rounds", "max_pool", "max_test")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 class Parameter(Strict):
@@ -182,10 +247,11 @@ def _flatten(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class ExperimentConfig(Strict):
-    """A grid of cells (data set, selector, seed) and the protocol each follows."""
+    """A grid of cells (scenario, selector, seed) and the protocol each follows."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
     datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
+    """The scenarios; a name alone is a data set as it is."""
     selectors: tuple[SelectorSpec, ...] = Field(min_length=1)
     """The first is the one the verdict is about."""
     model: ModelSpec = ModelSpec(name="logistic_regression", label="logistic_regression")
@@ -202,7 +268,7 @@ class ExperimentConfig(Strict):
     max_test: int | None = Field(None, ge=1)
     standardize: bool = True
     """Tabular inputs: mean 0 and variance 1 over the training part, missing values set to the mean."""
-    metric: Literal["accuracy", "balanced_accuracy", "log_rmse", "rmse", "mae"] = "accuracy"
+    metric: Metric = "accuracy"
     """What curves show; the last three, of which less is better, are for data sets with targets."""
     reference: str = ""
     """Label of the selector differences are taken to; `random` where it takes part, else the last one."""
@@ -227,7 +293,7 @@ class ExperimentConfig(Strict):
     @field_validator("initial", mode="before")
     @classmethod
     def _total(cls, value: Any) -> Any:
-        return {"total": value} if isinstance(value, int) and not isinstance(value, bool) else value
+        return _initial(value)
 
     @model_validator(mode="after")
     def _distinct(self) -> ExperimentConfig:
@@ -253,6 +319,10 @@ class ExperimentConfig(Strict):
         """Label of the selector differences are taken to."""
         labels = [spec.label for spec in self.selectors]
         return self.reference or ("random" if "random" in labels else labels[-1])
+
+    def of(self, spec: DatasetSpec) -> ExperimentConfig:
+        """The protocol of one scenario: this one, with what the scenario sets itself."""
+        return self.model_copy(update=spec.overrides())
 
     def identity(self) -> dict[str, Any]:
         """All that results may depend on, as JSON: not the number of processes, nor what a study would try."""
@@ -306,9 +376,12 @@ def to_toml(config: ExperimentConfig) -> str:
 
 
 def _short_dataset(spec: DatasetSpec) -> Any:
-    options = json.loads(spec.model_dump_json(exclude_defaults=True))
-    if DatasetSpec.model_validate(spec.name).label == spec.label:
-        del options["label"]
+    options = json.loads(spec.model_dump_json(exclude_defaults=True, exclude_none=True))
+    plain = DatasetSpec.model_validate({"name": spec.name, "regime": spec.regime})
+    known = json.loads(plain.model_dump_json(exclude_defaults=True, exclude_none=True))
+    options = {key: value for key, value in options.items() if key in ("name", "regime") or known.get(key) != value}
+    if spec.model is not None:
+        options["model"] = _compact(spec.model)
     return options if len(options) > 1 else spec.name
 
 

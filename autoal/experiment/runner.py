@@ -75,7 +75,8 @@ def run(
     A cell that raises is recorded and the others go on. Raises RunError where the folder holds another config or
     another process is at work in it, ConfigError or UnknownName where a selector or the model cannot be built.
     """
-    check_model(config.model)
+    for scenario in config.datasets:
+        check_model(config.of(scenario).model)
     for spec in config.selectors:
         try_selector(spec, make_selector)
     store = RunStore(folder)
@@ -95,7 +96,7 @@ def run_cells(
 ) -> RunResult:
     """Runs `cells`, writes failures.jsonl, journal.jsonl and timings.jsonl. The caller holds the lock of `store`."""
     store.write_failures([])
-    rounds = config.rounds + 1
+    rounds = {cell.key: config.of(cell.dataset).rounds + 1 for cell in cells}
     counts = {cell.key: 0 for cell in cells}
     done = set()
     for cell in cells:
@@ -107,17 +108,17 @@ def run_cells(
         counts[cell.key] = len(records)
         if is_finished(records):
             done.add(cell.key)
-            counts[cell.key] = rounds
+            counts[cell.key] = rounds[cell.key]
 
     def report(what: str) -> None:
         if progress is not None:
-            progress(sum(counts.values()), rounds * len(cells), what)
+            progress(sum(counts.values()), sum(rounds.values()), what)
 
     report("")
     failures: dict[str, dict[str, Any]] = {}
 
     def settle(cell: Cell, error: BaseException | None) -> None:
-        counts[cell.key] = rounds
+        counts[cell.key] = rounds[cell.key]
         if error is None:
             done.add(cell.key)
         else:

@@ -17,11 +17,13 @@ from autoal.data import Rows, as_rows, load_dataset
 from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import DatasetSpec, ExperimentConfig
 from autoal.experiment.metrics import CLASS_METRICS, TARGET_METRICS
+from autoal.experiment.regimes import long_tail, near_copies, unreliable_labels, with_share
 from autoal.rng import numpy_rng
 
 __all__ = ["Task", "dataset_fingerprint", "make_task"]
 
 Indices = NDArray[np.int64]
+Scaling = tuple[NDArray[Any], NDArray[Any]]
 REJECTED = -1
 
 
@@ -62,47 +64,36 @@ def dataset_fingerprint(spec: DatasetSpec) -> str:
 
 
 def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
-    """The task of a data set and a seed: no selector has a part in it.
+    """The task of a scenario and a seed: no selector has a part in it.
 
     Each draw has a generator of its own, derived from (seed, purpose), so a larger pool moves no split.
     Raises ConfigError where the data set is too small for what is asked.
     """
+    config = config.of(spec)
     data = _load(spec.name)
     _check_metric(config, spec, data.classes is None)
     if data.classes is None:
         return _regression(config, spec, data, seed)
-    y, num_classes = _classes(np.asarray(data.y), [str(name) for name in data.classes], spec)
-    kept = np.flatnonzero(y > _ABSENT)
-    if spec.subsample is not None and spec.subsample < len(kept):
-        kept = np.sort(numpy_rng(seed, "subsample").choice(kept, spec.subsample, replace=False))
-    own = None if spec.split == "random" or data.test_index is None else np.asarray(data.test_index)
-    train, test = _split(kept, y, config.test_share, own, data.group, seed, "split")
-    if config.holdout == "validation":
-        train, test = _split(train, y, config.validation_share, None, data.group, seed, "validation")
-    test = test[y[test] >= 0]
-    if config.max_test is not None and len(test) > config.max_test:
-        test = np.sort(numpy_rng(seed, "test").choice(test, config.max_test, replace=False))
+    y, num_classes = _classes(np.asarray(data.y), [str(name) for name in data.classes], spec, seed)
+    train, test = _parts(config, spec, data, np.flatnonzero(y > _ABSENT), y, seed)
+    test = _test_rows(config, spec, test[y[test] >= 0], seed)
     _require_classes(train, y, num_classes, spec, "training")
-    if len(test) == 0:
-        raise ConfigError(f"data set {spec.label}: nothing is left to measure on; raise test_share")
-
+    if spec.imbalance is not None:
+        train = long_tail(train, y, num_classes, spec.imbalance, numpy_rng(seed, "long tail"))
+    if spec.ood_share is not None:
+        if not (y[train] < 0).any():
+            raise ConfigError(f"data set {spec.label}: got ood_share without ood_classes; give both")
+        train = with_share(train, y[train] < 0, spec.ood_share, numpy_rng(seed, "ood share"))
     initial = _initial(train, y, num_classes, config, spec, seed)
-    pool = np.setdiff1d(train, initial)
-    if len(pool) == 0:
-        raise ConfigError(f"data set {spec.label}: the initial labels leave no pool; lower `initial`")
-    if config.max_pool is not None and len(pool) > config.max_pool:
-        pool = np.sort(numpy_rng(seed, "pool").choice(pool, config.max_pool, replace=False))
-    part = np.union1d(initial, pool)
-    center = _scaling(data.X, train) if config.standardize else None
-    return Task(
-        rows=as_rows(_inputs(data.X, part, center)),
-        ids=torch.from_numpy(part),
-        labels=torch.from_numpy(y[part]),
-        initial=torch.from_numpy(np.searchsorted(part, initial)),
-        holdout_rows=as_rows(_inputs(data.X, test, center)),
-        holdout_labels=torch.from_numpy(y[test]),
-        num_classes=num_classes,
-    )
+    part = _part(config, spec, train, initial, seed)
+    scaling = _scaling(data.X, train) if config.standardize else None
+    labels = y[part]
+    if spec.noise_share is not None:
+        flat = as_rows(_inputs(data.X, part, scaling)).take(torch.arange(len(part))).flatten(1).numpy()
+        may = ~np.isin(part, initial)
+        rng = numpy_rng(seed, "label noise")
+        labels = unreliable_labels(flat, labels, may, num_classes, spec.noise_share, spec.noise_rate, rng)
+    return _assembled(spec, data.X, part, labels, initial, test, y[test], num_classes, scaling, seed)
 
 
 _ABSENT = -2
@@ -114,53 +105,105 @@ def _check_metric(config: ExperimentConfig, spec: DatasetSpec, regression: bool)
         what = "targets" if regression else "classes"
         raise ConfigError(
             f"data set {spec.label} has {what}, and metric = {config.metric!r} is not for those; wanted one of "
-            f"{', '.join(allowed)} (a comparison is of classification sets or of regression sets, not of both)"
+            f"{', '.join(allowed)} (a scenario may have a `metric` of its own)"
         )
 
 
 def _regression(config: ExperimentConfig, spec: DatasetSpec, data: Any, seed: int) -> Task:
     """Random split and random first labels; targets standardised over the training part, labeled or not."""
-    if spec.classes is not None or spec.ood_classes:
-        raise ConfigError(f"data set {spec.label} has targets, so `classes` and `ood_classes` mean nothing")
+    of_classes = ("classes", "ood_classes", "ood_share", "imbalance", "noise_share", "batch_per_class")
+    given = [name for name in of_classes if getattr(spec, name) not in (None, ())]
+    if given:
+        raise ConfigError(f"data set {spec.label} has targets, so {', '.join(given)} mean nothing; leave them out")
     if config.initial.total is None:
         raise ConfigError(f"data set {spec.label} has targets, not classes; wanted initial = N, not per_class")
     y = np.asarray(data.y, dtype=np.float64)
-    kept = np.flatnonzero(np.isfinite(y))
-    if spec.subsample is not None and spec.subsample < len(kept):
-        kept = np.sort(numpy_rng(seed, "subsample").choice(kept, spec.subsample, replace=False))
-    own = None if spec.split == "random" or data.test_index is None else np.asarray(data.test_index)
-    same = np.zeros(len(y), dtype=np.int64)  # a split by class, of which there is one
-    train, test = _split(kept, same, config.test_share, own, data.group, seed, "split")
-    if config.holdout == "validation":
-        train, test = _split(train, same, config.validation_share, None, data.group, seed, "validation")
-    if config.max_test is not None and len(test) > config.max_test:
-        test = np.sort(numpy_rng(seed, "test").choice(test, config.max_test, replace=False))
-    if len(test) == 0:
-        raise ConfigError(f"data set {spec.label}: nothing is left to measure on; raise test_share")
+    one_class = np.zeros(len(y), dtype=np.int64)  # a split by class, of which there is one
+    train, test = _parts(config, spec, data, np.flatnonzero(np.isfinite(y)), one_class, seed)
+    test = _test_rows(config, spec, test, seed)
     if len(train) <= config.initial.total:
         raise ConfigError(f"data set {spec.label}: the initial labels leave no pool; lower `initial`")
     initial = np.sort(numpy_rng(seed, "initial").permutation(train)[: config.initial.total])
-    pool = np.setdiff1d(train, initial)
-    if config.max_pool is not None and len(pool) > config.max_pool:
-        pool = np.sort(numpy_rng(seed, "pool").choice(pool, config.max_pool, replace=False))
-    part = np.union1d(initial, pool)
+    part = _part(config, spec, train, initial, seed)
     mean, deviation = float(y[train].mean()), float(y[train].std()) or 1.0
-    center = _scaling(data.X, train) if config.standardize else None
+    targets = (y - mean) / deviation
+    scaling = _scaling(data.X, train) if config.standardize else None
+    return _assembled(spec, data.X, part, targets[part], initial, test, targets[test], 0, scaling, seed)
+
+
+def _parts(
+    config: ExperimentConfig, spec: DatasetSpec, data: Any, kept: Indices, y: Indices, seed: int
+) -> tuple[Indices, Indices]:
+    """(training rows, rows to measure on) of those that are kept."""
+    if spec.subsample is not None and spec.subsample < len(kept):
+        kept = np.sort(numpy_rng(seed, "subsample").choice(kept, spec.subsample, replace=False))
+    own = None if spec.split == "random" or data.test_index is None else np.asarray(data.test_index)
+    train, test = _split(kept, y, config.test_share, own, data.group, seed, "split")
+    if config.holdout == "validation":
+        train, test = _split(train, y, config.validation_share, None, data.group, seed, "validation")
+    return train, test
+
+
+def _test_rows(config: ExperimentConfig, spec: DatasetSpec, test: Indices, seed: int) -> Indices:
+    if len(test) == 0:
+        raise ConfigError(f"data set {spec.label}: nothing is left to measure on; raise test_share")
+    if config.max_test is not None and len(test) > config.max_test:
+        test = np.sort(numpy_rng(seed, "test").choice(test, config.max_test, replace=False))
+    return test
+
+
+def _part(config: ExperimentConfig, spec: DatasetSpec, train: Indices, initial: Indices, seed: int) -> Indices:
+    """First labels and pool, ascending, copies not yet made."""
+    pool = np.setdiff1d(train, initial)
+    if len(pool) == 0:
+        raise ConfigError(f"data set {spec.label}: the initial labels leave no pool; lower `initial`")
+    most = None if config.max_pool is None else max(1, config.max_pool // (spec.copies + 1))
+    if most is not None and len(pool) > most:
+        pool = np.sort(numpy_rng(seed, "pool").choice(pool, most, replace=False))
+    return np.union1d(initial, pool)
+
+
+def _assembled(
+    spec: DatasetSpec, X: Any, part: Indices, labels: NDArray[Any], initial: Indices, test: Indices,
+    test_labels: NDArray[Any], num_classes: int, scaling: Scaling | None, seed: int,
+) -> Task:  # fmt: skip
+    """The task of these rows, with near-copies of its pool behind them; copy k of row i has id i + k n."""
+    ids = part
+    if spec.copies:
+        source = ~np.isin(part, initial)
+        rng = numpy_rng(seed, "copies")
+        inputs = _inputs(X, part, scaling)
+        copies = near_copies(inputs, np.flatnonzero(source), spec.copies, spec.copy_noise, rng, spec.label)
+        rows = as_rows(np.concatenate([inputs, copies]))
+        numbers = np.repeat(np.arange(1, spec.copies + 1), source.sum())
+        ids = np.concatenate([part, np.tile(part[source], spec.copies) + numbers * len(X)])
+        labels = np.concatenate([labels, np.tile(labels[source], spec.copies)])
+    else:
+        rows = as_rows(_inputs(X, part, scaling))
     return Task(
-        rows=as_rows(_inputs(data.X, part, center)),
-        ids=torch.from_numpy(part),
-        labels=torch.from_numpy((y[part] - mean) / deviation),
+        rows=rows,
+        ids=torch.from_numpy(ids),
+        labels=torch.from_numpy(labels),
         initial=torch.from_numpy(np.searchsorted(part, initial)),
-        holdout_rows=as_rows(_inputs(data.X, test, center)),
-        holdout_labels=torch.from_numpy((y[test] - mean) / deviation),
-        num_classes=0,
+        holdout_rows=as_rows(_inputs(X, test, scaling)),
+        holdout_labels=torch.from_numpy(test_labels),
+        num_classes=num_classes,
     )
 
 
-def _classes(y: NDArray[Any], names: Sequence[str], spec: DatasetSpec) -> tuple[Indices, int]:
+def _classes(y: NDArray[Any], names: Sequence[str], spec: DatasetSpec, seed: int) -> tuple[Indices, int]:
     """Class of each row in 0..C-1, -1 for a class the oracle rejects, -2 for one that was left out; and C."""
-    rejected = _numbers(spec.ood_classes, names)
     kept = _numbers(spec.classes, names) if spec.classes is not None else set(range(len(names)))
+    if isinstance(spec.ood_classes, float):
+        count = max(1, round(spec.ood_classes * len(kept)))
+        if len(kept) < 3:
+            raise ConfigError(
+                f"data set {spec.label}: {len(kept)} classes are too few for foreign ones among them; wanted 3 or more"
+            )
+        drawn = numpy_rng(seed, "ood classes").permutation(sorted(kept))[: min(count, len(kept) - 2)]
+        rejected = {int(one) for one in drawn}
+    else:
+        rejected = _numbers(spec.ood_classes, names)
     wanted = sorted(kept - rejected)
     if len(wanted) < 2:
         raise ConfigError(f"data set {spec.label}: {len(wanted)} class(es) are left; wanted at least 2")
@@ -230,9 +273,6 @@ def _require_classes(rows: Indices, y: Indices, num_classes: int, spec: DatasetS
     missing = sorted(set(range(num_classes)) - set(np.unique(y[rows]).tolist()))
     if missing:
         raise ConfigError(f"data set {spec.label}: the {what} part has no row of class(es) {missing}; raise subsample")
-
-
-Scaling = tuple[NDArray[Any], NDArray[Any]]
 
 
 def _scaling(X: Any, train: Indices) -> Scaling | None:

@@ -32,9 +32,9 @@ def learning_curves(
 ) -> Path:
     """One panel per data set: mean over seeds against labels paid, with a band of one standard error.
 
-    `journal` as `read_journal` gives it. The first selector is drawn thickest and on top, `reference` in grey.
+    `journal` as `read_journal` gives it; `metric` is for one that does not say what its values are. The first selector
+    is drawn thickest and on top, `reference` in grey.
     """
-    percent = 100 if better(metric) > 0 else 1
     datasets = list(dict.fromkeys(journal["dataset"]))
     selectors = list(dict.fromkeys(journal["selector"]))
     columns = min(3, len(datasets))
@@ -44,6 +44,8 @@ def learning_curves(
     handles: dict[str, Any] = {}
     for axis, dataset in zip(axes, datasets, strict=False):
         block = journal[journal["dataset"] == dataset]
+        own = str(block["metric"].iloc[0]) if "metric" in block.columns else metric
+        percent = 100 if better(own) > 0 else 1
         for i, selector in enumerate(selectors):
             curve = block[block["selector"] == selector]
             if curve.empty:
@@ -70,7 +72,7 @@ def learning_curves(
         seeds = block["seed"].nunique()
         axis.set_title(f"{dataset} ({seeds} seed{'s' if seeds != 1 else ''})", fontsize=10, loc="left")
         axis.set_xlabel("labels paid")
-        axis.set_ylabel(metric.replace("_", " ") + (" (%)" if percent > 1 else ""))
+        axis.set_ylabel(own.replace("_", " ") + (" (%)" if percent > 1 else ""))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         _plain(axis)
     for axis in axes[len(datasets) :]:

@@ -52,8 +52,14 @@ def read_journal(folder: str | Path) -> pd.DataFrame:
 
 
 def metric_of(journal: pd.DataFrame) -> str:
-    """What its values are; journals of early versions do not say, and are of accuracy."""
-    return str(journal["metric"].iloc[0]) if "metric" in journal.columns and len(journal) else "accuracy"
+    """What its values are, `mixed` where scenarios differ; journals of early versions do not say: accuracy."""
+    names = journal["metric"].unique() if "metric" in journal.columns and len(journal) else ["accuracy"]
+    return str(names[0]) if len(names) == 1 else "mixed"
+
+
+def _signs(journal: pd.DataFrame) -> pd.Series:
+    """1 or -1 by data set: the sign that makes more better."""
+    return pd.Series({dataset: better(metric_of(block)) for dataset, block in journal.groupby("dataset")})
 
 
 def curve_table(journal: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +117,8 @@ def interval(values: Iterable[float], level: float = 0.95) -> Interval:
 
 def _paired(curves: pd.DataFrame, journal: pd.DataFrame) -> pd.DataFrame:
     """AUBC, negative where less is better: rows (dataset, seed), one column per selector."""
-    return better(metric_of(journal)) * curves.pivot(index=["dataset", "seed"], columns="selector", values="aubc")
+    wide = curves.pivot(index=["dataset", "seed"], columns="selector", values="aubc")
+    return wide.mul(_signs(journal), axis=0, level="dataset")
 
 
 def _order(values: pd.Series) -> list[str]:
@@ -177,10 +184,10 @@ def _saving(curves: dict[str, tuple[Any, Any]], selector: str, reference: str) -
 def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
     """One row per selector over all data sets, best AUBC first.
 
-    Columns: aubc (mean of the data sets' means), rank (mean over data sets and seeds, ties averaged), difference,
-    low, high (per seed averaged over data sets, then over seeds), wins, ties, losses against `reference` (data
-    sets). Only data sets and seeds that every selector finished count, so that no average hides a failure;
-    `cells` says how many.
+    Columns: aubc (mean of the data sets' means; in a mix of metrics those of which less is better count as negative),
+    rank (mean over data sets and seeds, ties averaged), difference, low, high (per seed averaged over data sets, then
+    over seeds), wins, ties, losses against `reference` (data sets). Only data sets and seeds that every selector
+    finished count, so that no average hides a failure; `cells` says how many.
     """
     curves = curve_table(journal)
     paired = _paired(curves, journal).dropna()
@@ -188,12 +195,13 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
         raise RunError("no data set and seed was finished by every selector; see failures.jsonl")
     ranks = paired.rank(axis=1, ascending=False).mean()
     by_dataset = dataset_table(journal, reference)
+    sign = better(metric_of(journal))
     rows = []
     for selector in _order(curves["selector"]):
         outcomes = by_dataset.loc[by_dataset["selector"] == selector, "outcome"]
         row: dict[str, Any] = {
             "selector": selector,
-            "aubc": better(metric_of(journal)) * paired[selector].groupby(level="dataset").mean().mean(),
+            "aubc": sign * paired[selector].groupby(level="dataset").mean().mean(),
             "rank": ranks[selector],
         }
         if reference in paired.columns:
@@ -203,8 +211,7 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
             row[column] = int((outcomes == outcome).sum())
         row["cells"] = len(paired)
         rows.append(row)
-    upward = better(metric_of(journal)) < 0
-    return pd.DataFrame(rows).sort_values("aubc", ascending=upward, kind="stable").reset_index(drop=True)
+    return pd.DataFrame(rows).sort_values("aubc", ascending=sign < 0, kind="stable").reset_index(drop=True)
 
 
 def _gain(paired: pd.DataFrame, selector: str, reference: str) -> Interval:

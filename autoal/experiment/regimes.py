@@ -1,0 +1,83 @@
+"""What makes a data set harder: long tails, foreign classes, near-copies, wrong labels.
+
+Rows are row numbers of the data set, ascending; y holds a class in 0..C-1, or below 0 for rows nobody asks for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoal.errors import ConfigError
+
+__all__ = ["long_tail", "near_copies", "unreliable_labels", "with_share"]
+
+Indices = NDArray[np.int64]
+
+
+def long_tail(rows: Indices, y: Indices, num_classes: int, ratio: float, rng: np.random.Generator) -> Indices:
+    """`rows` with classes of sizes falling geometrically from the largest to 1 / ratio of it.
+
+    Classes get their places by `rng`; each is cut to its size and none below 3 rows, so a class that was small stays
+    as it is. Rows of y < 0 stay (Cui et al. 2019, arXiv 1901.05555, section 5).
+    """
+    members = [rng.permutation(rows[y[rows] == c]) for c in range(num_classes)]
+    places = rng.permutation(num_classes)
+    largest = max(len(own) for own in members)
+    steps = max(1, num_classes - 1)
+    sizes = [max(3, round(largest * ratio ** (-place / steps))) for place in places]
+    kept = [own[:size] for own, size in zip(members, sizes, strict=True)]
+    return np.sort(np.concatenate([*kept, rows[y[rows] < 0]]))
+
+
+def with_share(rows: Indices, foreign: NDArray[np.bool_], share: float, rng: np.random.Generator) -> Indices:
+    """The largest part of `rows` of which `share` is foreign ((n,) by row): one of the two sides is thinned."""
+    own, other = rows[~foreign], rows[foreign]
+    wanted = round(share / (1 - share) * len(own))
+    if wanted <= len(other):
+        other = rng.choice(other, wanted, replace=False)
+    else:
+        own = rng.choice(own, round((1 - share) / share * len(other)), replace=False)
+    return np.sort(np.concatenate([own, other]))
+
+
+def unreliable_labels(
+    inputs_n_D: NDArray[Any], y: Indices, may: NDArray[np.bool_], num_classes: int, share: float, rate: float,
+    rng: np.random.Generator,
+) -> Indices:  # fmt: skip
+    """(n,) labels, wrong with chance `rate` in a region: the share of points nearest to a drawn one, all among `may`.
+
+    A wrong label is one of the other classes, each alike. Labels below 0 stay.
+    """
+    at = np.flatnonzero(may)
+    center = inputs_n_D[at[rng.integers(len(at))]]
+    distances = ((inputs_n_D[at].astype(np.float64) - center) ** 2).sum(axis=1)
+    region = at[np.argsort(distances, kind="stable")[: max(1, round(share * len(at)))]]
+    shifts = rng.integers(1, num_classes, size=len(region))
+    hit = (rng.random(len(region)) < rate) & (y[region] >= 0)
+    noisy = y.copy()
+    noisy[region[hit]] = (y[region[hit]] + shifts[hit]) % num_classes
+    return noisy
+
+
+def near_copies(X: Any, rows: Indices, count: int, noise: float, rng: np.random.Generator, label: str) -> Any:
+    """(n count, ...) `rows` of X (n', ...) over and over, moved by Gaussian noise of `noise` deviations of each input.
+
+    Raises ConfigError where X is no array of numbers.
+    """
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "fiu":
+        raise ConfigError(
+            f"data set {label}: near-duplicates are made of arrays of numbers, and this is {type(X).__name__}; "
+            "leave out `copies`"
+        )
+    source = X[rows].astype(np.float64)
+    # One deviation for a picture, one for each column of a table.
+    deviation = source.std() if X.ndim > 2 else source.std(axis=0)
+    moved = [source + noise * deviation * rng.standard_normal(source.shape) for _ in range(count)]
+    made = np.concatenate(moved) if moved else source[:0]
+    if X.dtype.kind in "iu":
+        limits = np.iinfo(X.dtype)
+        made = made.round().clip(limits.min, limits.max)
+    return made.astype(X.dtype)
