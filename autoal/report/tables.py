@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import math
 from collections.abc import Iterable
@@ -20,11 +22,13 @@ from autoal.experiment.metrics import aubc, better, labels_to_reach
 
 __all__ = [
     "Interval",
+    "cells_shown",
     "curve_table",
     "dataset_table",
     "interval",
     "metric_of",
     "overall_table",
+    "paired_areas",
     "read_journal",
     "rich_table",
     "to_markdown",
@@ -58,18 +62,23 @@ def metric_of(journal: pd.DataFrame) -> str:
 
 
 def _signs(journal: pd.DataFrame) -> pd.Series:
-    """1 or -1 by data set: the sign that makes more better."""
+    """1 or -1 by scenario: the sign that makes more better."""
     return pd.Series({dataset: better(metric_of(block)) for dataset, block in journal.groupby("dataset")})
 
 
 def curve_table(journal: pd.DataFrame) -> pd.DataFrame:
     """One row per learning curve: dataset, selector, seed, aubc (form `mean`), final, start."""
+    keys = ["dataset", "selector", "seed"]
+    number = journal.groupby(keys, sort=False).ngroup().to_numpy()
+    order = np.lexsort((journal["round"].to_numpy(), number))
+    values, labels = (journal[column].to_numpy(dtype=np.float64)[order] for column in ("value", "labels"))
+    names = journal[keys].to_numpy()[order]
+    # Cut once where the next curve begins: a frame per curve would take minutes over sixty selectors.
+    starts = np.flatnonzero(np.diff(number[order], prepend=-1))
     rows = []
-    for (dataset, selector, seed), curve in journal.groupby(["dataset", "selector", "seed"], sort=False):
-        curve = curve.sort_values("round")
-        area = aubc(curve["value"], curve["labels"])
-        start, final = curve["value"].iloc[0], curve["value"].iloc[-1]
-        rows.append((dataset, selector, seed, POINTS * area, POINTS * final, POINTS * start))
+    for a, b in itertools.pairwise([*starts, len(order)]):
+        area = aubc(values[a:b], labels[a:b])
+        rows.append((*names[a], POINTS * area, POINTS * values[b - 1], POINTS * values[a]))
     return pd.DataFrame(rows, columns=["dataset", "selector", "seed", "aubc", "final", "start"])
 
 
@@ -100,7 +109,12 @@ def interval(values: Iterable[float], level: float = 0.95) -> Interval:
     Statistician 69:371) expands its percentiles. With fewer than two values nothing is known: low and high are
     infinite.
     """
-    d = np.asarray(list(values), dtype=np.float64)
+    return _interval(tuple(float(value) for value in values), level)
+
+
+@functools.lru_cache(maxsize=8192)  # a report asks for the same ones again and again
+def _interval(values: tuple[float, ...], level: float) -> Interval:
+    d = np.asarray(values, dtype=np.float64)
     n = len(d)
     mean = float(d.mean()) if n else math.nan
     if n < 2:
@@ -115,8 +129,12 @@ def interval(values: Iterable[float], level: float = 0.95) -> Interval:
     return Interval(mean, mean - stretch * (mean - float(found.low)), mean + stretch * (float(found.high) - mean), n)
 
 
+def paired_areas(journal: pd.DataFrame) -> pd.DataFrame:
+    """AUBC in points, negative where less is better: rows (dataset, seed), one column per selector."""
+    return _paired(curve_table(journal), journal)
+
+
 def _paired(curves: pd.DataFrame, journal: pd.DataFrame) -> pd.DataFrame:
-    """AUBC, negative where less is better: rows (dataset, seed), one column per selector."""
     wide = curves.pivot(index=["dataset", "seed"], columns="selector", values="aubc")
     return wide.mul(_signs(journal), axis=0, level="dataset")
 
@@ -182,17 +200,17 @@ def _saving(curves: dict[str, tuple[Any, Any]], selector: str, reference: str) -
 
 
 def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """One row per selector over all data sets, best AUBC first.
+    """One row per selector over all scenarios, best AUBC first.
 
-    Columns: aubc (mean of the data sets' means; in a mix of metrics those of which less is better count as negative),
-    rank (mean over data sets and seeds, ties averaged), difference, low, high (per seed averaged over data sets, then
-    over seeds), wins, ties, losses against `reference` (data sets). Only data sets and seeds that every selector
+    Columns: aubc (mean of the scenarios' means; in a mix of metrics those of which less is better count as negative),
+    rank (mean over scenarios and seeds, ties averaged), difference, low, high (per seed averaged over scenarios, then
+    over seeds), wins, ties, losses against `reference` (scenarios). Only scenarios and seeds that every selector
     finished count, so that no average hides a failure; `cells` says how many.
     """
     curves = curve_table(journal)
     paired = _paired(curves, journal).dropna()
     if paired.empty:
-        raise RunError("no data set and seed was finished by every selector; see failures.jsonl")
+        raise RunError("no scenario and seed was finished by every selector; see failures.jsonl")
     ranks = paired.rank(axis=1, ascending=False).mean()
     by_dataset = dataset_table(journal, reference)
     sign = better(metric_of(journal))
@@ -215,7 +233,7 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _gain(paired: pd.DataFrame, selector: str, reference: str) -> Interval:
-    """Of the mean over data sets, with seeds as the unit that repeats."""
+    """Of the mean over scenarios, with seeds as the unit that repeats."""
     return interval((paired[selector] - paired[reference]).groupby(level="seed").mean())
 
 
@@ -228,14 +246,14 @@ def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
         return f"No verdict: no cell of {' and '.join(missing)} was finished."
     paired = paired[[focus, reference]].dropna() if focus != reference else paired[[focus]].dropna()
     if focus == reference or paired.empty:
-        return f"No verdict: {focus} was not run beside {reference} on any data set and seed."
+        return f"No verdict: {focus} was not run beside {reference} on any scenario and seed."
     gain = _gain(paired, focus, reference)
     table = dataset_table(journal, reference)
     outcomes = table.loc[table["selector"] == focus, "outcome"].value_counts()
     sets = paired.index.get_level_values("dataset").nunique()
     named = {"win": "won", "tie": "tied", "loss": "lost"}
     counts = ", ".join(f"{outcomes.get(outcome, 0)} {word}" for outcome, word in named.items())
-    where = f"{sets} data sets ({counts})" if sets > 1 else str(paired.index[0][0])
+    where = f"{sets} scenarios ({counts})" if sets > 1 else str(paired.index[0][0])
     if gain.n < 2:
         return (
             f"No verdict on {focus} against {reference}: one seed says nothing ({gain.mean:+.2f} {unit}); "
@@ -249,20 +267,41 @@ def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
     return f"{focus} and {reference} are tied: {numbers}."
 
 
-_FORMATS = {"difference": "{:+.2f}", "low": "{:+.2f}", "high": "{:+.2f}", "saving": "{:.0%}"}
-_TITLES = {"aubc": "AUBC", "difference": "gain", "low": "95 % interval", "saving": "labels saved"}
-_TEXT = ("dataset", "selector", "outcome", "state")
-_SHRINK = ("dataset", "selector")
+_FORMATS = {
+    "difference": "{:+.2f}",
+    "low": "{:+.2f}",
+    "high": "{:+.2f}",
+    "needed": "{:.0f}",
+    **dict.fromkeys(("saving", "better", "equal", "worse", "beats", "beaten"), "{:.0%}"),
+}
+_TITLES = {
+    "dataset": "scenario",
+    "aubc": "AUBC",
+    "difference": "gain",
+    "low": "95 % interval",
+    "saving": "labels saved",
+    "holm": "Wilcoxon p (Holm)",
+    "nemenyi": "Nemenyi p",
+    "reached": "target reached",
+    "needed": "seeds needed",
+}
+_PROBABILITIES = ("holm", "nemenyi")
+_TEXT = ("dataset", "selector", "outcome", "state", "reached")
+_SHRINK = ("scenario", "selector")
 
 
 def _shown(column: str, value: Any) -> str:
     if isinstance(value, float):
+        if column in _PROBABILITIES and value < 0.001:
+            return "< .001"
+        if column in _PROBABILITIES and math.isfinite(value):
+            return f"{value:.3f}"
         return _FORMATS.get(column, "{:.2f}").format(value) if math.isfinite(value) else "-"
     return str(value)
 
 
-def _cells(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]:
-    """What is shown: (title, whether text) of each column, and rows of text; low and high as one column."""
+def cells_shown(frame: pd.DataFrame) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+    """What is shown of a table: (title, whether text) of each column, and rows of text; low and high as one column."""
     names = [str(column) for column in frame.columns if column != "high"]
     heads = [(_TITLES.get(name, name), name in _TEXT) for name in names]
     rows = []
@@ -280,7 +319,7 @@ def rich_table(frame: pd.DataFrame, title: str = "", width: int = 120) -> Table:
 
     Heads wrap first, then names; where even that is too wide, columns from the right are left out.
     """
-    heads, rows = _cells(frame)
+    heads, rows = cells_shown(frame)
     needed = [
         max([len(word) for word in head.split()] + [6 if head in _SHRINK else len(row[i]) for row in rows])
         for i, (head, _) in enumerate(heads)
@@ -303,7 +342,7 @@ def rich_table(frame: pd.DataFrame, title: str = "", width: int = 120) -> Table:
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """The same table as Markdown."""
-    heads, rows = _cells(frame)
+    heads, rows = cells_shown(frame)
     lines = [
         "| " + " | ".join(head for head, _ in heads) + " |",
         "|" + "|".join(" --- " if text else " ---: " for _, text in heads) + "|",
