@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autoal.errors import MissingOutput
 from autoal.rng import generator
 from autoal.selectors.base import RoundState, Selection
 from autoal.strategies import Strategy
@@ -28,6 +29,12 @@ class Single:
 
     def select(self, state: RoundState, batch_size: int) -> Selection:
         """Raises MissingOutput where the model cannot give what the strategy reads."""
+        missing = sorted(self.needs_for(state.view.task) - state.view.pool.present())
+        if missing:
+            raise MissingOutput(
+                f"the model gives no {', '.join(missing)}, which {self.name} reads; choose another model, or an option "
+                "of this one that gives them (see the table of outputs in the README)"
+            )
         proposal = self.strategy.propose(
             state.view, batch_size, generator(state.seed, "single", self.name, state.round)
         )

@@ -245,6 +245,8 @@ def _peer(case: Case) -> Callable[[int], Any]:
         if kind == "UncertaintySampling":
             own = {"margin": "margin_sampling", "least_confidence": "least_confident"}
             options["method"] = own.get(case["name"], case["name"])
+        if kind == "BatchBALD":
+            options["n_MC_samples"] = 10_000  # as many drawn labelings as ours; it draws 20 if nothing is said
         if kind in ("UncertaintySampling", "Badge", "ContrastiveAL"):
             asked.update(clf=fitted, fit_clf=False)
         if kind in ("GreedyBALD", "BatchBALD"):
