@@ -6,6 +6,7 @@ Keys of an archive: `X` (tabular float32, or uint8 grey images), or `jpeg` and `
 
 from __future__ import annotations
 
+import importlib
 import io
 import itertools
 import os
@@ -20,7 +21,7 @@ from autoal.data.cache import cached_array, content_key
 from autoal.data.frames import one_hot
 from autoal.data.labeled_data import LabeledData
 from autoal.data.labels import class_numbers, class_table, is_missing, label_array
-from autoal.errors import InvalidInput
+from autoal.errors import DataMissing, InvalidInput
 
 __all__ = ["archives", "read_archive"]
 
@@ -35,8 +36,11 @@ def archives() -> dict[str, Path]:
     return {f"{path.parent.name}/{path.stem}": path for path in sorted(Path(root).expanduser().glob("*/*.npz"))}
 
 
-def read_archive(path: Path, name: str) -> LabeledData:
-    """The data set in one `.npz` file. Raises InvalidInput where a key is missing or the file cannot be read."""
+def read_archive(path: Path, name: str, encoder: str | None = None) -> LabeledData:
+    """The data set in one `.npz` file, its texts by `encoder` where one is named.
+
+    Raises InvalidInput where a key is missing or the file cannot be read, DataMissing where the encoder is not there.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             content = {key: file[key] for key in file.files}
@@ -53,11 +57,18 @@ def read_archive(path: Path, name: str) -> LabeledData:
     if "jpeg" in content:
         X: Any = cached_array(f"{path.stem}-{content_key(path)}-pixels", lambda: _decoded(content, path))
     elif "utf8" in content:
-        train = np.arange(len(y)) if split is None else np.flatnonzero(split == 0)
-        X = cached_array(f"{path.stem}-{content_key(path)}-text{TEXT_FEATURES}", lambda: _text_features(content, train))
-        notes = (
-            f"text as TF-IDF reduced to {X.shape[1]} columns, fitted without labels on the {len(train)} training texts",
-        )
+        key = f"{path.stem}-{content_key(path)}"
+        if encoder is not None:
+            where = f"{key}-{encoder.replace('/', '_')}"
+            X = cached_array(where, lambda: _encoded(_texts(content), encoder))
+            notes = (f"text as embedded by {encoder}",)
+        else:
+            train = np.arange(len(y)) if split is None else np.flatnonzero(split == 0)
+            X = cached_array(f"{key}-text{TEXT_FEATURES}", lambda: _text_features(_texts(content), train))
+            notes = (
+                f"text as TF-IDF reduced to {X.shape[1]} columns, fitted without labels on the {len(train)} training "
+                "texts",
+            )
     elif content["X"].dtype.kind == "f" and content["X"].ndim == 2:
         X, notes = _tabular(content["X"], content.get("categorical"))
     else:
@@ -118,12 +129,27 @@ def _decoded(content: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.uint
     return np.stack(pictures)
 
 
-def _text_features(content: Mapping[str, NDArray[Any]], train: NDArray[np.int64]) -> NDArray[np.float32]:
+def _texts(content: Mapping[str, NDArray[Any]]) -> list[str]:
+    return [piece.decode("utf-8", errors="replace") for piece in _pieces(content, "utf8")]
+
+
+def _encoded(texts: list[str], encoder: str) -> NDArray[np.float32]:
+    """(n, D) sentence embeddings."""
+    try:
+        sentence_transformers = importlib.import_module("sentence_transformers")
+    except ImportError as error:
+        raise DataMissing(
+            f"encoder {encoder!r} needs the package sentence-transformers; pip install sentence-transformers, or leave "
+            "`encoder` out for TF-IDF"
+        ) from error
+    return np.asarray(sentence_transformers.SentenceTransformer(encoder).encode(texts), dtype=np.float32)
+
+
+def _text_features(texts: list[str], train: NDArray[np.int64]) -> NDArray[np.float32]:
     """(n, up to 256) latent semantic features of the texts (TF-IDF, then truncated SVD); labels are not used."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [piece.decode("utf-8", errors="replace") for piece in _pieces(content, "utf8")]
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2 if len(train) > 1000 else 1)
     fitted = vectorizer.fit_transform([texts[i] for i in train])
     width = max(1, min(TEXT_FEATURES, fitted.shape[1] - 1, len(train) - 1))

@@ -55,13 +55,21 @@ def dataset_names() -> list[str]:
     return [*DATASETS, *archives()]
 
 
-def load_dataset(name: str | Path, download: bool = False, *, label: str | None = None, size: int = 32) -> LabeledData:
+def load_dataset(
+    name: str | Path,
+    download: bool = False,
+    *,
+    label: str | None = None,
+    size: int = 32,
+    encoder: str | None = None,
+) -> LabeledData:
     """A data set with its labels, by name or by path.
 
     Names are those of `dataset_names()`; the folder of a set in `$AUTOAL_DATA` may be left out where that is
     unambiguous (`letter` for `classification/letter`). Paths are an `.npz` file with X and y, a `.csv` or `.parquet`
     file (`label` names the column of labels), or a folder with one subfolder of images per class (resized to
-    `size`). Nothing is fetched from the network unless `download` is true.
+    `size`). Texts become TF-IDF reduced to 256 columns, or what `encoder` makes of them, the name of a model of the
+    package sentence-transformers. Nothing is fetched from the network unless `download` is true.
 
     Raises UnknownName, DataMissing where data is known but not on disk, InvalidInput where it cannot be read.
 
@@ -76,7 +84,7 @@ def load_dataset(name: str | Path, download: bool = False, *, label: str | None 
     if len(matches) > 1:
         raise InvalidInput(f"{text!r} is the name of {len(matches)} data sets; choose one of: {', '.join(matches)}")
     if matches:
-        return read_archive(found[matches[0]], matches[0])
+        return read_archive(found[matches[0]], matches[0], encoder)
     path = Path(name).expanduser()
     if path.is_dir():
         return read_image_folder(path, size)
@@ -86,4 +94,4 @@ def load_dataset(name: str | Path, download: bool = False, *, label: str | None 
         raise UnknownName("data set", text, {*dataset_names(), *(known.split("/")[1] for known in found)})
     if not path.is_file():
         raise DataMissing(f"{text!r} is not a file; check the path")
-    return read_archive(path, path.stem) if path.suffix == ".npz" else read_table(path, label)
+    return read_archive(path, path.stem, encoder) if path.suffix == ".npz" else read_table(path, label)

@@ -12,7 +12,7 @@ from pandas.api import types
 from autoal.data.arrays import ArrayRows, Index, row_selector
 from autoal.errors import InvalidInput
 
-__all__ = ["FrameRows", "one_hot"]
+__all__ = ["FrameRows", "numbers_of", "one_hot"]
 
 MOST_CATEGORIES = 1000
 """A text column with more values than this is an identifier or free text, not a category."""
@@ -21,6 +21,16 @@ MOST_CATEGORIES = 1000
 def one_hot(codes: NDArray[Any], count: int) -> NDArray[np.float32]:
     """(n, count) indicator columns; a code below 0 (missing) gives zeros."""
     return (codes[:, None] == np.arange(count)[None, :]).astype(np.float32)
+
+
+def numbers_of(frame: pd.DataFrame) -> NDArray[np.float32]:
+    """(n, D) the matrix of FrameRows, with NaN where a number is missing."""
+    numeric = frame.select_dtypes("number")
+    rows = FrameRows(frame.assign(**{str(name): column.fillna(0) for name, column in numeric.items()}))
+    made = np.array(rows.array, dtype=np.float32)
+    for name, column in numeric.items():
+        made[column.isna().to_numpy(), rows.feature_names.index(str(name))] = np.nan
+    return made
 
 
 class FrameRows(ArrayRows):

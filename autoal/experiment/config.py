@@ -117,6 +117,10 @@ class DatasetSpec(Strict):
     """`digits`, or a file below $AUTOAL_DATA as in `classification/segment`; see `autoal.data.load_dataset`."""
     label: str = ""
     """What journals and tables call it: the name, and the regime where there is one."""
+    target: str | None = None
+    """Column of labels in a table; `label`, `y`, `target` or `class` is found by itself."""
+    encoder: str | None = None
+    """Of texts: a model of the package sentence-transformers; TF-IDF reduced to 256 columns where none is named."""
     regime: Literal["standard", "low", "imbalanced", "ood", "redundant", "noisy"] = "standard"
     subsample: int | None = Field(None, ge=10)
     """Rows kept, drawn by the seed."""
@@ -172,7 +176,7 @@ class DatasetSpec(Strict):
         regime = data.get("regime") or "standard"
         data = {**REGIMES.get(regime, {}), **data}
         if not data.get("label"):
-            tail = str(data["name"]).rsplit("/", 1)[-1]
+            tail = re.sub(r"\.(npz|csv|parquet)$", "", str(data["name"]).rsplit("/", 1)[-1])
             data["label"] = tail if regime == "standard" else f"{tail} {regime}"
         return data
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
 from autoal.data import Rows, as_rows, load_dataset
+from autoal.data.frames import numbers_of
+from autoal.data.labeled_data import LabeledData
 from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import DatasetSpec, ExperimentConfig
 from autoal.experiment.metrics import CLASS_METRICS, TARGET_METRICS
@@ -54,13 +57,22 @@ class Task:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name: str) -> Any:
-    return load_dataset(name)
+def _load(name: str, target: str | None, encoder: str | None) -> LabeledData:
+    """Tables come as one matrix, so that every split has the same columns; missing numbers are still NaN."""
+    data = load_dataset(name, label=target, encoder=encoder)
+    return replace(data, X=numbers_of(data.X)) if isinstance(data.X, pd.DataFrame) else data
+
+
+def _data(spec: DatasetSpec) -> LabeledData:
+    return _load(spec.name, spec.target, spec.encoder)
 
 
 def dataset_fingerprint(spec: DatasetSpec) -> str:
     """Changes when the inputs do; kept in the manifest."""
-    return str(as_rows(_load(spec.name).X).fingerprint())
+    X = _data(spec).X
+    if isinstance(X, np.ndarray) and X.dtype.kind == "f" and not np.isfinite(X).all():
+        X = np.nan_to_num(X)
+    return str(as_rows(X).fingerprint())
 
 
 def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
@@ -70,7 +82,7 @@ def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
     Raises ConfigError where the data set is too small for what is asked.
     """
     config = config.of(spec)
-    data = _load(spec.name)
+    data = _data(spec)
     _check_metric(config, spec, data.classes is None)
     if data.classes is None:
         return _regression(config, spec, data, seed)
@@ -289,8 +301,6 @@ def _scaling(X: Any, train: Indices) -> Scaling | None:
 
 
 def _inputs(X: Any, rows: Indices, scaling: Scaling | None) -> Any:
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
     if scaling is None:
         indexable = isinstance(X, np.ndarray) or sparse.issparse(X)
         return X[rows] if indexable else as_rows(X).take(torch.from_numpy(rows))

@@ -1,15 +1,20 @@
 """Scenarios: what a regime does to a data set, and what it leaves alone."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from autoal.errors import ConfigError
+from autoal.data import load_dataset
+from autoal.errors import ConfigError, DataMissing
 from autoal.experiment.cell import Cell, run_cell
 from autoal.experiment.config import REGIMES, SelectorSpec, parse_config, to_toml
 from autoal.experiment.regimes import long_tail, near_copies, unreliable_labels, with_share
 from autoal.experiment.store import RunStore
-from autoal.experiment.task import make_task
+from autoal.experiment.task import dataset_fingerprint, make_task
 from baselines import make_selector
 
 
@@ -163,3 +168,46 @@ def test_a_regression_takes_copies_and_refuses_what_is_of_classes(tmp_path):
     bad = parse_config({**base, "datasets": [{"name": str(tmp_path / "r.npz"), "noise_share": 0.2}]})
     with pytest.raises(ConfigError, match="noise_share mean nothing"):
         make_task(bad, bad.datasets[0], 0)
+
+
+def test_a_table_with_gaps_and_words_is_one_matrix_whatever_the_split(tmp_path):
+    random = np.random.RandomState(0)
+    color = random.choice(["red", "green", "blue"], 120)
+    color[0] = "once"  # a value that is on one side of the split only
+    frame = pd.DataFrame({"size": random.randn(120), "color": color, "kind": random.choice(["a", "b"], 120)})
+    frame.loc[3, "size"] = np.nan
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    config = parse_config(
+        {"name": "t", "datasets": [{"name": str(tmp_path / "own.csv"), "target": "kind"}], "selectors": ["random"]}
+    )
+    t = make_task(config, config.datasets[0], 0)
+    assert config.datasets[0].label == "own" and t.num_classes == 2
+    assert raw(t).shape[1] == t.holdout_rows.take(torch.arange(1)).shape[1] == 5
+    everything = torch.cat([raw(t), t.holdout_rows.take(torch.arange(len(t.holdout_labels)))])
+    assert bool(everything.isfinite().all()) and len(dataset_fingerprint(config.datasets[0])) > 8
+
+
+def test_texts_may_come_from_an_encoder_and_a_missing_one_is_named(tmp_path, monkeypatch):
+    texts = [b"a good film", b"bad", b"not good", b"fine"] * 10
+    offsets = np.cumsum([0, *map(len, texts)])
+    np.savez(
+        tmp_path / "t.npz",
+        utf8=np.frombuffer(b"".join(texts), dtype=np.uint8),
+        offsets=offsets,
+        y=np.tile([1, 0, 0, 1], 10),
+        classes=np.array(["bad", "good"]),
+    )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DataMissing, match="sentence-transformers"):
+        load_dataset(tmp_path / "t.npz", encoder="some/model")
+
+    class Lengths:
+        def __init__(self, name):
+            assert name == "some/model"
+
+        def encode(self, texts):
+            return [[len(text), 1.0] for text in texts]
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Lengths))
+    data = load_dataset(tmp_path / "t.npz", encoder="some/model")
+    assert data.X.tolist()[:2] == [[11.0, 1.0], [3.0, 1.0]] and "some/model" in data.notes[0]
