@@ -105,7 +105,7 @@ def quickstart(
     _compare(_adjusted(config, seed, device), out, workers or min(2, os.cpu_count() or 1), quiet)
 
 
-@app.command(short_help="Run selectors on data sets and seeds, and say who won.")
+@app.command(short_help="Run selectors on scenarios and seeds, and say who won.")
 def compare(
     config: ConfigPath,
     seed: Seed = None,
@@ -114,7 +114,7 @@ def compare(
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run every selector of CONFIG on every data set and seed, and say who won.
+    """Run every selector of CONFIG in every scenario and seed, and say who won.
 
     A run that was stopped is continued by the same command; cells that failed are computed again.
 
@@ -126,9 +126,9 @@ def compare(
     _compare(_adjusted(read, seed, device), out or Path("runs") / read.name, workers, quiet)
 
 
-@app.command(short_help="Tables and plot of a run, made again.")
+@app.command(short_help="The report of a run, made again.")
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]) -> None:
-    """Make the tables and the plot of a run again, from its journal alone.
+    """Make report.html, the tables and the plots of a run again, from its folder alone.
 
     Example: autoal report runs/digits
     """
@@ -315,30 +315,32 @@ def _compare(config: ExperimentConfig, folder: Path, workers: int | None, quiet:
 
 
 def _report(folder: Path) -> None:
-    from autoal.experiment.store import RunStore, write_atomic
+    from autoal.experiment.store import write_atomic
     from autoal.report.curves import learning_curves
-    from autoal.report.tables import dataset_table, overall_table, read_journal, rich_table, to_markdown, verdict
+    from autoal.report.page import findings, read_report, write_page
+    from autoal.report.tables import rich_table, to_markdown
 
-    manifest = RunStore(folder).manifest()
-    journal = read_journal(folder)
-    focus, reference = str(manifest["focus"]), str(manifest["reference"])
-    by_dataset = dataset_table(journal, reference)
+    report = read_report(folder)
     console = _tables_console()
-    title = f"AUBC in points; gain over {reference}, paired by seed, with its 95 % interval"
-    console.print(rich_table(by_dataset, title, console.width))
-    texts = [f"# {manifest['config']['name']}\n", title + ".\n", to_markdown(by_dataset)]
-    common = journal.groupby(["dataset", "seed"])["selector"].nunique() == journal["selector"].nunique()
-    if by_dataset["dataset"].nunique() > 1 and bool(common.any()):
-        overall = overall_table(journal, reference)
-        console.print(rich_table(overall, "over all data sets", console.width))
-        texts += ["Over all data sets.\n", to_markdown(overall)]
-    sentence = verdict(journal, focus, reference)
-    write_atomic(folder / "report.md", "\n".join([*texts[:1], f"**{sentence}**\n", *texts[1:]]))
-    plot = learning_curves(
-        journal, folder / "curves.png", reference=reference, metric=str(manifest["config"]["metric"])
-    )
-    console.print(f"\n{escape(sentence)}", style="bold", soft_wrap=True)
-    console.print(f"plot: {plot}; tables: {folder / 'report.md'}", soft_wrap=True)
+    title = f"AUBC in points; gain over {report.reference}, paired by seed, with its 95 % interval"
+    console.print(rich_table(report.by_scenario, title, console.width))
+    said = findings(report)
+    texts = [title + ".\n", to_markdown(report.by_scenario)]
+    if report.overall is not None and report.by_scenario["dataset"].nunique() > 1:
+        console.print(rich_table(report.overall, "over all scenarios", console.width))
+        texts += ["Over all scenarios.\n", to_markdown(report.overall)]
+    if report.comparison is not None and len(report.comparison.rivals):
+        rivals = report.comparison.rivals.dropna(axis=1, how="all")
+        texts += [f"{report.focus} against each; what the columns mean: `report.html`.\n", to_markdown(rivals)]
+    head = [f"# {report.manifest['config']['name']}\n", f"**{report.verdict}**\n"]
+    lines = [*(f"- {line}" for line in (*said, *report.notes)), ""]
+    write_atomic(folder / "report.md", "\n".join([*head, *lines, *texts]))
+    plot = learning_curves(report.journal, folder / "curves.png", reference=report.reference, only=report.shown)
+    page = write_page(report)
+    for line in (*said, *report.notes):
+        console.print(escape(line), soft_wrap=True)
+    console.print(f"\n{escape(report.verdict)}", style="bold", soft_wrap=True)
+    console.print(escape(f"report: {page}; tables: {folder / 'report.md'}; plot: {plot}"), soft_wrap=True)
 
 
 def _tables_console() -> Console:

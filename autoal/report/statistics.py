@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -70,40 +70,52 @@ class Common:
     means: pd.DataFrame
     """Rows scenarios, columns selectors: mean AUBC in points over seeds, more is better."""
     selectors_left_out: tuple[str, ...] = ()
-    """Those that finished cells in less than half of the scenarios: one of them would take scenarios from all."""
     scenarios_left_out: tuple[str, ...] = ()
-    """Those without a seed that all the others finished."""
 
     @property
     def note(self) -> str:
         """What was left out, in a sentence; empty where nothing was."""
         parts = []
         if self.selectors_left_out:
-            names = ", ".join(self.selectors_left_out)
-            parts.append(f"selectors that finished less than half of the scenarios: {names}")
+            parts.append(f"selectors {', '.join(self.selectors_left_out)}")
         if self.scenarios_left_out:
-            parts.append(f"scenarios without a seed that all others finished: {', '.join(self.scenarios_left_out)}")
-        return f"Left out of what is compared over scenarios: {'; '.join(parts)}." if parts else ""
+            parts.append(f"scenarios {', '.join(self.scenarios_left_out)}")
+        if not parts:
+            return ""
+        return f"Left out of what is compared over scenarios, since cells are missing: {'; '.join(parts)}."
 
 
-def common(journal: pd.DataFrame) -> Common:
+def common(journal: pd.DataFrame, keep: Collection[str] = ()) -> Common:
     """The part of `journal`, as `read_journal` gives it, that averages may be taken over.
 
-    Raises RunError where nothing is left.
+    A selector that finished less than half of a scenario's seeds leaves a hole. The selector or the scenario with the
+    larger share of holes is left out, again and again, until there is none; a selector in `keep` is not. Of the rest,
+    seeds that every selector finished count. Raises RunError where nothing is left.
     """
     areas = paired_areas(journal)
-    finished = areas.notna().groupby(level="dataset", sort=False).any()
-    out = [str(name) for name in finished.columns if finished[name].mean() < 0.5]
-    kept = areas.drop(columns=out).dropna()
+    seeds = areas.notna().groupby(level="dataset", sort=False).sum()
+    holes = seeds.lt(seeds.max(axis=1) / 2, axis=0)
+    while holes.to_numpy().any():
+        selectors = holes.drop(columns=[name for name in keep if name in holes]).mean()
+        scenarios = holes.mean(axis=1)
+        if len(selectors) and selectors.max() >= scenarios.max():
+            holes = holes.drop(columns=selectors.idxmax())
+        else:
+            holes = holes.drop(index=scenarios.idxmax())
+    kept = areas.loc[areas.index.get_level_values("dataset").isin(holes.index), holes.columns].dropna()
     if kept.empty:
         raise RunError("no scenario and seed was finished by every selector; see failures.jsonl")
-    order = {name: i for i, name in enumerate(dict.fromkeys(journal["selector"]))}
-    means = kept.groupby(level="dataset", sort=False).mean()[sorted(kept.columns, key=lambda name: order[name])]
-    means = means.loc[[name for name in dict.fromkeys(journal["dataset"]) if name in means.index]]
+    names = [name for name in dict.fromkeys(journal["selector"]) if name in kept.columns]
+    found = set(kept.index.get_level_values("dataset"))
+    order = [name for name in dict.fromkeys(journal["dataset"]) if name in found]
+    means = kept.groupby(level="dataset").mean().loc[order, names]
     cells = pd.MultiIndex.from_frame(journal[["dataset", "seed"]])
-    rest = journal[cells.isin(kept.index) & ~journal["selector"].isin(out)]
-    missing = tuple(str(name) for name in dict.fromkeys(journal["dataset"]) if name not in means.index)
-    return Common(rest, means, tuple(out), missing)
+    return Common(
+        journal=journal[cells.isin(kept.index) & journal["selector"].isin(names)],
+        means=means,
+        selectors_left_out=tuple(str(n) for n in dict.fromkeys(journal["selector"]) if n not in kept.columns),
+        scenarios_left_out=tuple(str(n) for n in dict.fromkeys(journal["dataset"]) if n not in found),
+    )
 
 
 def average_ranks(means: pd.DataFrame) -> pd.Series:
@@ -279,12 +291,13 @@ class Comparison:
     """What could not be made, and why."""
 
 
-def comparison(journal: pd.DataFrame, focus: str) -> Comparison:
+def comparison(journal: pd.DataFrame, focus: str, keep: Collection[str] = ()) -> Comparison:
     """All tests of `focus` against each other selector of `journal`, over the cells that all of them finished.
 
-    Raises RunError where there is nothing to compare, UnknownName where `focus` finished too little.
+    Raises RunError where there is nothing to compare, UnknownName where `focus` finished no cell. `keep`: selectors
+    that stay, as `focus` does, though scenarios are lost by it.
     """
-    shared = common(journal)
+    shared = common(journal, (focus, *keep))
     means = shared.means
     _known(means, focus)
     notes = [shared.note] if shared.note else []

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,8 +158,7 @@ def dataset_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
     for dataset in _order(curves["dataset"]):
         block = paired.loc[dataset]
         mean_curves = _mean_curves(journal[journal["dataset"] == dataset])
-        for selector in _order(curves.loc[curves["dataset"] == dataset, "selector"]):
-            own = curves[(curves["dataset"] == dataset) & (curves["selector"] == selector)]
+        for selector, own in curves[curves["dataset"] == dataset].groupby("selector", sort=False):
             gain = None
             if reference in block.columns:
                 gain = interval((block[selector] - block[reference]).dropna())
@@ -174,7 +174,7 @@ def dataset_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
                     "low": math.nan if gain is None else gain.low,
                     "high": math.nan if gain is None else gain.high,
                     "outcome": "" if gain is None or selector == reference else gain.outcome,
-                    "saving": _saving(mean_curves, selector, reference),
+                    "saving": _saving(mean_curves, str(selector), reference),
                 }
             )
     return pd.DataFrame(rows)
@@ -182,9 +182,9 @@ def dataset_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 def _mean_curves(journal: pd.DataFrame) -> dict[str, tuple[Any, Any]]:
     """selector -> (labels, mean value) over the seeds, turned so that more is better."""
-    curves = {}
+    curves, sign = {}, better(metric_of(journal))
     for selector, block in journal.groupby("selector"):
-        mean = better(metric_of(journal)) * block.groupby("labels")["value"].mean()
+        mean = sign * block.groupby("labels")["value"].mean()
         curves[str(selector)] = (mean.index.to_numpy(), mean.to_numpy())
     return curves
 
@@ -208,15 +208,14 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
     finished count, so that no average hides a failure; `cells` says how many.
     """
     curves = curve_table(journal)
-    paired = _paired(curves, journal).dropna()
+    every = _paired(curves, journal)
+    paired = every.dropna()
     if paired.empty:
         raise RunError("no scenario and seed was finished by every selector; see failures.jsonl")
     ranks = paired.rank(axis=1, ascending=False).mean()
-    by_dataset = dataset_table(journal, reference)
     sign = better(metric_of(journal))
     rows = []
     for selector in _order(curves["selector"]):
-        outcomes = by_dataset.loc[by_dataset["selector"] == selector, "outcome"]
         row: dict[str, Any] = {
             "selector": selector,
             "aubc": sign * paired[selector].groupby(level="dataset").mean().mean(),
@@ -225,11 +224,19 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
         if reference in paired.columns:
             gain = _gain(paired, selector, reference)
             row.update(difference=gain.mean, low=gain.low, high=gain.high)
-        for column, outcome in (("wins", "win"), ("ties", "tie"), ("losses", "loss")):
-            row[column] = int((outcomes == outcome).sum())
+        won = _outcomes(every, selector, reference)
+        row.update(wins=won["win"], ties=won["tie"], losses=won["loss"])
         row["cells"] = len(paired)
         rows.append(row)
     return pd.DataFrame(rows).sort_values("aubc", ascending=sign < 0, kind="stable").reset_index(drop=True)
+
+
+def _outcomes(paired: pd.DataFrame, selector: str, reference: str) -> Counter[str]:
+    """How many scenarios are a win, a tie or a loss against `reference`, over the seeds that both finished."""
+    if reference not in paired.columns or selector == reference:
+        return Counter()
+    gains = (paired[selector] - paired[reference]).dropna()
+    return Counter(interval(block).outcome for _, block in gains.groupby(level="dataset"))
 
 
 def _gain(paired: pd.DataFrame, selector: str, reference: str) -> Interval:
@@ -248,11 +255,10 @@ def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
     if focus == reference or paired.empty:
         return f"No verdict: {focus} was not run beside {reference} on any scenario and seed."
     gain = _gain(paired, focus, reference)
-    table = dataset_table(journal, reference)
-    outcomes = table.loc[table["selector"] == focus, "outcome"].value_counts()
+    outcomes = _outcomes(paired, focus, reference)
     sets = paired.index.get_level_values("dataset").nunique()
     named = {"win": "won", "tie": "tied", "loss": "lost"}
-    counts = ", ".join(f"{outcomes.get(outcome, 0)} {word}" for outcome, word in named.items())
+    counts = ", ".join(f"{outcomes[outcome]} {word}" for outcome, word in named.items())
     where = f"{sets} scenarios ({counts})" if sets > 1 else str(paired.index[0][0])
     if gain.n < 2:
         return (
@@ -272,6 +278,7 @@ _FORMATS = {
     "low": "{:+.2f}",
     "high": "{:+.2f}",
     "needed": "{:.0f}",
+    "peak_mib": "{:,.0f}",
     **dict.fromkeys(("saving", "better", "equal", "worse", "beats", "beaten"), "{:.0%}"),
 }
 _TITLES = {
@@ -282,7 +289,13 @@ _TITLES = {
     "saving": "labels saved",
     "holm": "Wilcoxon p (Holm)",
     "nemenyi": "Nemenyi p",
+    "better": "P better",
+    "equal": "P equal",
+    "worse": "P worse",
+    "beaten": "beaten by",
     "reached": "target reached",
+    "cell": "whole cell",
+    "peak_mib": "peak MiB",
     "needed": "seeds needed",
 }
 _PROBABILITIES = ("holm", "nemenyi")

@@ -225,6 +225,15 @@ def test_only_what_all_finished_is_compared_and_the_rest_is_named() -> None:
         common(made({"one": {"a": [0.9, nan], "b": [nan, 0.6]}}))
 
 
+def test_a_selector_to_keep_costs_scenarios_instead() -> None:
+    journal = made({"one": {"a": [0.9], "b": [0.5], "c": [0.7]}, "two": {"a": [0.9], "b": [0.5]}})
+    assert common(journal).selectors_left_out == ("c",) and len(common(journal).means) == 2
+    assert common(journal, keep=("c",)).scenarios_left_out == ("two",)
+    # Where most failed it is the scenario that goes, and no selector.
+    hard = made({"one": {"a": [0.9], "b": [0.5], "c": [0.7]}, "two": {"a": [0.9]}})
+    assert common(hard).scenarios_left_out == ("two",)
+
+
 def many(scenarios: int = 6) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     gains = {"mine": 0.03, "random": 0.0, "third": 0.01}
