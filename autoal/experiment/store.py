@@ -30,19 +30,23 @@ try:
 except ImportError:  # pragma: no cover - Windows: nothing guards against two runners in one folder
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["CellStore", "RunStore", "read_jsonl", "write_atomic"]
+__all__ = ["CellStore", "RunStore", "differences", "read_jsonl", "write_atomic"]
 
 Record = dict[str, Any]
+SYNC_S = 1.0
+"""Rounds that end within so many seconds of each other go to the disk together."""
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Writes a file so that it is either the old one or the whole new one, whenever the process dies."""
+def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
+    """Writes a file so that it is either the old one or the whole new one, whenever the process dies; with `sync`,
+    also where the machine does."""
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
@@ -122,6 +126,7 @@ class CellStore:
         self.folder, self.key = folder, key
         self.path = folder / f"{key}.jsonl"
         self.timings = folder / f"{key}.timings.jsonl"
+        self._synced = -math.inf
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -144,18 +149,23 @@ class CellStore:
         return records
 
     def append(self, record: Record, timing: Record, state: Mapping[str, Any] | None) -> None:
-        """Adds one finished round; it counts from the moment its line is whole on disk.
+        """Adds one finished round; it counts from the moment its line is whole in the file.
 
-        The selector's state goes first, under the round's number, so each line that exists has its state.
+        The selector's state goes first, under the round's number, so each line that exists has its state. A process
+        that is killed loses nothing; a machine that fails, the last second of its rounds, for waiting on the disk
+        each time would take longer than a round of a small model does.
         """
         number = int(record["round"])
+        sync = state is None or time.monotonic() - self._synced > SYNC_S
         if state is not None:
-            write_atomic(self._state(number), dumps(state))
+            write_atomic(self._state(number), dumps(state), sync)
         for path, line in ((self.timings, timing), (self.path, record)):
             with open(path, "ab") as file:
                 file.write(dumps(line).encode() + b"\n")
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
+        self._synced = time.monotonic() if sync else self._synced
         self._state(number - 2).unlink(missing_ok=True)
 
     def read_state(self, number: int) -> dict[str, Any]:
@@ -215,14 +225,14 @@ class RunStore:
             old = json.loads(path.read_text())
         except ValueError as error:
             raise RunError(f"{path} cannot be read; choose another folder with --out") from error
-        changes = [line for part in ("config", "data") for line in _differences(old.get(part), manifest[part], part)]
+        changes = [line for part in ("config", "data") for line in differences(old.get(part), manifest[part], part)]
         if changes:
             shown = "\n  ".join(changes[:8])
             raise RunError(
                 f"{self.folder} holds a run of another config:\n  {shown}\n"
                 "put the config back to continue it, or choose another folder with --out"
             )
-        moved = [line for part in ("versions", "device") for line in _differences(old.get(part), manifest[part], part)]
+        moved = [line for part in ("versions", "device") for line in differences(old.get(part), manifest[part], part)]
         if moved:
             warnings.warn(
                 f"{self.folder} was begun elsewhere ({'; '.join(moved)}); the rounds still to come may differ",
@@ -267,11 +277,11 @@ def _escaped(key: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", key)
 
 
-def _differences(old: Any, new: Any, where: str) -> list[str]:
+def differences(old: Any, new: Any, where: str) -> list[str]:
     """Lines such as `config.rounds: was 10, now 12`."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [*old, *(key for key in new if key not in old)]
-        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{where}.{key}")]
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{where}.{key}")]
     return [] if old == new else [f"{where}: was {_short(old)}, now {_short(new)}"]
 
 
