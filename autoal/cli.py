@@ -116,13 +116,19 @@ def compare(
 ) -> None:
     """Run every selector of CONFIG in every scenario and seed, and say who won.
 
-    A run that was stopped is continued by the same command; cells that failed are computed again.
+    A run that was stopped is continued by the same command; cells that failed are computed again. Given the
+    manifest.json of a run, that run is made again, in a folder of its own, after a look whether the data are the same.
 
     Example: autoal compare configs/digits.toml --workers 2
     """
     from autoal.experiment.config import read_config
+    from autoal.experiment.runner import config_of_manifest
 
-    read = read_config(config)
+    if config.suffix == ".json":
+        read = config_of_manifest(config)
+        out = out or Path("runs") / f"{read.name}-again"
+    else:
+        read = read_config(config)
     _compare(_adjusted(read, seed, device), out or Path("runs") / read.name, workers, quiet)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,14 +24,14 @@ from typing import Any
 import torch
 
 from autoal.compute import resolve_device
-from autoal.errors import ConfigError, RunError
+from autoal.errors import AutoALWarning, ConfigError, DataMissing, RunError
 from autoal.experiment.cell import Cell, MakeSelector, cells_of, is_finished, run_cell
-from autoal.experiment.config import ExperimentConfig, SelectorSpec
-from autoal.experiment.store import RunStore, read_jsonl
+from autoal.experiment.config import ExperimentConfig, SelectorSpec, parse_config
+from autoal.experiment.store import RunStore, differences, read_jsonl
 from autoal.experiment.task import dataset_fingerprint
 from autoal.experiment.task_models import check_model
 
-__all__ = ["RunResult", "manifest_of", "run", "run_cells", "try_selector"]
+__all__ = ["RunResult", "config_of_manifest", "manifest_of", "run", "run_cells", "try_selector"]
 
 OnProgress = Callable[[int, int, str], None]
 """Called as progress(rounds done, rounds in all, what finished last)."""
@@ -289,6 +291,40 @@ def manifest_of(config: ExperimentConfig) -> dict[str, Any]:
         "platform": platform.platform(),
         "revision": _revision(),
     }
+
+
+def config_of_manifest(path: str | Path) -> ExperimentConfig:
+    """The config of the run whose manifest.json this is; run again on a CPU it gives the same journal, bit for bit.
+
+    Loads the data sets. Raises DataMissing where there is no such file, ConfigError where it is no manifest, RunError
+    where a data set is not the one of then; warns where versions or the device differ.
+    """
+    path = Path(path)
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataMissing(
+            f"got manifest {str(path)!r}, which cannot be read ({error.strerror}); wanted the manifest.json of a run"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(manifest, dict) or not {"config", "data"} <= manifest.keys():
+        raise ConfigError(f"{path}: got JSON without config and data; wanted the manifest.json of a run")
+    reference = {"reference": manifest["reference"]} if "reference" in manifest else {}
+    config = parse_config({**manifest["config"], **reference}, where=str(path))
+    now = json.loads(json.dumps(manifest_of(config)))
+    if changes := differences(manifest["data"], now["data"], "data"):
+        shown = "\n  ".join(changes)
+        raise RunError(
+            f"{path} was made from other data:\n  {shown}\n"
+            "put the data sets of then back, or run the config itself where their change is meant"
+        )
+    moved = [line for part in ("versions", "device") for line in differences(manifest.get(part), now[part], part)]
+    if moved:
+        warnings.warn(
+            f"{path} was made elsewhere ({'; '.join(moved)}); figures may differ", AutoALWarning, stacklevel=2
+        )
+    return config
 
 
 PACKAGES = ("autoal", "torch", "numpy", "scipy", "scikit-learn", "higher")
