@@ -15,6 +15,7 @@ from autoal.experiment.config import ModelSpec
 from autoal.models import SklearnModel, TorchModel, TrainConfig
 from autoal.models.base import ModelAdapter
 from autoal.models.nets import MLP, ResNet18, SmallCNN
+from autoal.models.svm import KernelSVM
 
 __all__ = ["MODELS", "check_model", "make_model"]
 
@@ -31,6 +32,18 @@ def _logistic_regression(
     from sklearn.linear_model import LogisticRegression
 
     return SklearnModel(LogisticRegression(C=c, max_iter=max_iter), posterior=posterior, mc_samples=mc_samples)
+
+
+def _random_forest(
+    shape: Shape, C: int, device: torch.device, *, trees: int = 100, posterior: str = "auto", mc_samples: int = 32
+) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return SklearnModel(RandomForestClassifier(trees), posterior=posterior, mc_samples=mc_samples)
+
+
+def _svm_rbf(shape: Shape, C: int, device: torch.device, *, c: float = 1.0) -> Any:
+    return KernelSVM(c)
 
 
 def _ridge(
@@ -61,6 +74,8 @@ def _resnet18(
 
 MODELS: dict[str, Callable[..., Any]] = {
     "logistic_regression": _logistic_regression,
+    "random_forest": _random_forest,
+    "svm_rbf": _svm_rbf,
     "ridge": _ridge,
     "mlp": _mlp,
     "small_cnn": _small_cnn,
