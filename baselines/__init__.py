@@ -15,6 +15,7 @@ from autoal.search.config import search_config
 from autoal.selectors import AutoAL
 from autoal.selectors.base import Selector
 from autoal.strategies import CANDIDATES, resolve_candidates
+from baselines.reproduction import FirstUncertain, VotingCommittee
 from baselines.single import Single
 
 __all__ = ["SELECTORS", "Single", "make_selector"]
@@ -47,6 +48,8 @@ SELECTORS: dict[str, Factory] = {
     "autoal": _autoal,
     "autoal-paper": _paper,
     "uniform": _uniform,
+    "first-uncertain": FirstUncertain,
+    "voting-committee": VotingCommittee,
     **{name: partial(_single, name) for name in CANDIDATES},
 }
 """name -> factory that takes the options of a config."""

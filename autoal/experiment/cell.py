@@ -171,9 +171,9 @@ class _Bought:
         self.in_pool[task.initial] = False
         self.paid = len(task.initial)
         self.rejected = 0
+        by_id = {row: position for position, row in enumerate(task.ids.tolist())}
         for record in records:
-            picked = torch.tensor(record["picked"], dtype=torch.int64)
-            self.buy(torch.searchsorted(task.ids, picked))
+            self.buy(torch.tensor([by_id[row] for row in record["picked"]], dtype=torch.int64))
 
     def buy(self, rows: Tensor) -> None:
         """Pays for each row, also for those the oracle rejects."""

@@ -141,8 +141,9 @@ class DatasetSpec(Strict):
     """Share of the pool with unreliable labels: a point drawn by the seed and those nearest to it."""
     noise_rate: float = Field(0.4, ge=0, le=1)
     """Chance that a label in that region is another class. First labels and test labels are right."""
-    split: Literal["own", "random"] = "own"
-    """`own`: the data set's test rows, where it names any; `random`: drawn by the seed in any case."""
+    split: Literal["own", "random", "rebench"] = "own"
+    """`own`: the data set's test rows, where it names any; `random`: drawn by the seed in any case; `rebench`: split,
+    first labels, scaling and order of rows of arXiv 2306.08954, where seed k is its k-th valid one from 0."""
     batch_per_class: int | None = Field(None, ge=1)
     """Batches of that many labels for each class, in place of `batch_size`."""
     # Those below replace what the run says, for this scenario.

@@ -20,6 +20,7 @@ from autoal.data.labeled_data import LabeledData
 from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import DatasetSpec, ExperimentConfig
 from autoal.experiment.metrics import CLASS_METRICS, TARGET_METRICS
+from autoal.experiment.rebench import rebench_split, standard_scores
 from autoal.experiment.regimes import long_tail, near_copies, unreliable_labels, with_share
 from autoal.rng import numpy_rng
 
@@ -40,7 +41,7 @@ class Task:
     rows: Rows
     """Inputs of the n rows that are or may be labeled."""
     ids: Tensor
-    """(n,) row of the data set, ascending."""
+    """(n,) row of the data set; ascending, but for splits that have an order of their own."""
     labels: Tensor
     """(n,) class in 0..num_classes-1, or -1 where the oracle rejects the point; targets in a regression."""
     initial: Tensor
@@ -84,6 +85,8 @@ def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
     config = config.of(spec)
     data = _data(spec)
     _check_metric(config, spec, data.classes is None)
+    if spec.split == "rebench":
+        return _rebench(config, spec, data, seed)
     if data.classes is None:
         return _regression(config, spec, data, seed)
     y, num_classes = _classes(np.asarray(data.y), [str(name) for name in data.classes], spec, seed)
@@ -141,6 +144,36 @@ def _regression(config: ExperimentConfig, spec: DatasetSpec, data: Any, seed: in
     targets = (y - mean) / deviation
     scaling = _scaling(data.X, train) if config.standardize else None
     return _assembled(spec, data.X, part, targets[part], initial, test, targets[test], 0, scaling, seed)
+
+
+def _rebench(config: ExperimentConfig, spec: DatasetSpec, data: Any, seed: int) -> Task:
+    """The task of arXiv 2306.08954 for its valid seed number `seed`; rows lie in the order that benchmark trains in."""
+    of_ours = DatasetSpec.model_fields.keys() - {"name", "label", "split", "model", "metric", "initial", "rounds"}
+    plain = DatasetSpec(name=spec.name)
+    given = sorted(name for name in of_ours if getattr(spec, name) != getattr(plain, name))
+    given += [name for name in ("max_pool", "max_test") if getattr(config, name) is not None and name not in given]
+    unfit = config.holdout != "test" or config.initial.total is None or data.classes is None
+    if given or unfit or not isinstance(data.X, np.ndarray):
+        raise ConfigError(
+            f'data set {spec.label}: split = "rebench" is the protocol of a published table; wanted a table of '
+            "numbers with classes, initial = N (a total), holdout = test, and nothing else changed (got "
+            f"{', '.join(given) or 'none of these'})"
+        )
+    assert config.initial.total is not None and data.classes is not None
+    y = np.asarray(data.y, dtype=np.int64)
+    train, test = rebench_split(y, 1 - config.test_share, config.initial.total, seed)
+    if len(train) <= config.initial.total:
+        raise ConfigError(f"data set {spec.label}: the initial labels leave no pool; lower `initial`")
+    X = standard_scores(data.X, train) if config.standardize else data.X.astype(np.float64)
+    return Task(
+        rows=as_rows(X[train]),
+        ids=torch.from_numpy(train),
+        labels=torch.from_numpy(y[train]),
+        initial=torch.arange(config.initial.total),
+        holdout_rows=as_rows(X[test]),
+        holdout_labels=torch.from_numpy(y[test]),
+        num_classes=len(data.classes),
+    )
 
 
 def _parts(

@@ -23,9 +23,10 @@ class RoundState:
     seed: int
     """Seed of the run; generators are made from (seed, round, purpose)."""
     pool_ids: Tensor
-    """(N,) int64, identity of each pool point, the same in every round; ascending."""
+    """(N,) int64, identity of each pool point, the same in every round; in the order of the rows behind them, which
+    is ascending but for splits with an order of their own."""
     labeled_ids: Tensor
-    """(L,) int64, identity of each labeled point; ascending."""
+    """(L,) int64, identity of each labeled point, in the same order."""
     inputs: Any = None
     """Rows of the data set behind the ids (`Rows`), for selectors that train a network of their own."""
     pool_indices: Tensor | None = None
