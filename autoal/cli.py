@@ -220,8 +220,18 @@ def strategies(
     if show_all:
         from autoal.experiment.plugins import selector_table
 
-        others = [name for name in selector_table() if name not in CANDIDATES]
-        console.print(f"selectors besides the candidates alone: {', '.join(others)}", soft_wrap=True)
+        others = {name: factory for name, factory in selector_table().items() if name not in CANDIDATES}
+        title = f"{len(others)} selectors besides the candidates alone"
+        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+        for column in ("name", "cost", "source"):
+            table.add_column(column, no_wrap=column == "name")
+        for name, factory in others.items():
+            said = (str(getattr(factory, what, "not said")) for what in ("cost", "source"))
+            table.add_row(escape(name), *map(escape, said))
+        console.print(table)
+        console.print(
+            "cost: trainings of the task model in a round, beside the one every selector has; what else it asks."
+        )
 
 
 @app.command(short_help="Device, versions, and the memory a pool takes.")

@@ -16,9 +16,16 @@ from autoal.selectors import AutoAL
 from autoal.selectors.base import Selector
 from autoal.strategies import CANDIDATES, resolve_candidates
 from baselines.reproduction import FirstUncertain, VotingCommittee
+from baselines.rivals import RIVALS
 from baselines.single import Single
 
 __all__ = ["SELECTORS", "Single", "make_selector"]
+
+
+def _described(factory: Factory, source: str, cost: str) -> Factory:
+    """The factory with what `autoal strategies --all` says of it."""
+    factory.source, factory.cost = source, cost  # type: ignore[attr-defined]
+    return factory
 
 
 def _autoal(
@@ -45,14 +52,18 @@ def _single(name: str, **options: Any) -> Selector:
 
 
 SELECTORS: dict[str, Factory] = {
-    "autoal": _autoal,
-    "autoal-paper": _paper,
-    "uniform": _uniform,
+    "autoal": _described(_autoal, "this package", "0; all candidates, heads on embeddings"),
+    "autoal-paper": _described(
+        _paper, "Wang, Zhan and Huang 2025, arXiv 2410.13853", "0; all candidates, two networks"
+    ),
+    "uniform": _described(_uniform, "folklore", "0; all candidates"),
+    **RIVALS,
     "first-uncertain": FirstUncertain,
     "voting-committee": VotingCommittee,
     **{name: partial(_single, name) for name in CANDIDATES},
 }
-"""name -> factory that takes the options of a config."""
+"""name -> factory that takes the options of a config. Those that are no candidate alone say their `source`, and their
+`cost` in trainings of the task model per round, beside the one that every selector has."""
 
 
 def make_selector(spec: SelectorSpec | str) -> Selector:

@@ -29,6 +29,8 @@ __all__ = ["FirstUncertain", "VotingCommittee"]
 
 
 class _WithoutMemory:
+    source = "Lu, Li and Lin 2023, arXiv 2306.08954"
+
     def reset(self) -> None:
         """Nothing is remembered."""
 
@@ -48,6 +50,8 @@ class FirstUncertain(_WithoutMemory):
 
     Raises InvalidInput for another rule, UnknownName or ConfigError for a model that is not there.
     """
+
+    cost = "0; with `query`, one model of its own"
 
     def __init__(self, query: str | Mapping[str, Any] | None = None, rule: str = "margin") -> None:
         if rule not in ("margin", "entropy"):
@@ -89,6 +93,7 @@ class VotingCommittee(_WithoutMemory):
     their votes, ties at random (Seung, Opper and Sompolinsky 1992)."""
 
     name = "voting-committee"
+    cost = "0; four models of its own"
     needs = frozenset({"log_probs"})
 
     def select(self, state: RoundState, batch_size: int) -> Selection:

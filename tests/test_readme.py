@@ -1,4 +1,4 @@
-"""The README's examples run, and its table of candidates is the one in the code."""
+"""The README's examples run, and its tables are those of the code."""
 
 import re
 import sys
@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from autoal.strategies import CANDIDATES
+from baselines import SELECTORS
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- candidates: made by tests/test_readme.py --write -->", "<!-- /candidates -->"
+MARKS = {
+    table: (f"<!-- {table}: made by tests/test_readme.py --write -->", f"<!-- /{table} -->")
+    for table in ("candidates", "selectors")
+}
 
 
 def candidates_table() -> str:
@@ -22,15 +26,28 @@ def candidates_table() -> str:
     return "\n".join(lines)
 
 
-def section() -> tuple[str, str, str]:
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    table, after = rest.split(END)
-    return before, table.strip(), after
+def selectors_table() -> str:
+    """The same of the selectors that are no candidate alone."""
+    lines = ["| name | cost | source |", "|---|---|---|"]
+    for name, factory in SELECTORS.items():
+        if name not in CANDIDATES:
+            lines.append(f"| `{name}` | {factory.cost} | {factory.source} |")
+    return "\n".join(lines)
 
 
-def test_the_table_of_candidates_is_that_of_the_code():
-    assert section()[1] == candidates_table(), "run: python -m tests.test_readme --write"
+TABLES = {"candidates": candidates_table, "selectors": selectors_table}
+
+
+def section(table: str) -> tuple[str, str, str]:
+    begin, end = MARKS[table]
+    before, rest = README.read_text().split(begin)
+    made, after = rest.split(end)
+    return before, made.strip(), after
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_tables_are_those_of_the_code(table):
+    assert section(table)[1] == TABLES[table](), "run: python -m tests.test_readme --write"
 
 
 def test_the_python_examples_run_in_one_session(tmp_path, monkeypatch, capsys):
@@ -50,5 +67,6 @@ def test_the_two_commands_are_named(command):
 
 
 if __name__ == "__main__" and "--write" in sys.argv:
-    before, _, after = section()
-    README.write_text(f"{before}{BEGIN}\n{candidates_table()}\n{END}{after}")
+    for name, made in TABLES.items():
+        before, _, after = section(name)
+        README.write_text(f"{before}{MARKS[name][0]}\n{made()}\n{MARKS[name][1]}{after}")

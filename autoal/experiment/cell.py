@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from autoal.compute import peak_bytes, resolve_device
 from autoal.errors import RunError
 from autoal.experiment.config import DatasetSpec, ExperimentConfig, SelectorSpec
-from autoal.experiment.metrics import evaluate, evaluate_targets
+from autoal.experiment.metrics import better, evaluate, evaluate_targets
 from autoal.experiment.store import CellStore, cell_key
 from autoal.experiment.task import Task, make_task
 from autoal.experiment.task_models import make_model
@@ -111,15 +111,9 @@ def _play(
         last = number == config.rounds or not bool(bought.in_pool.any())
         clock = _Clock()
         labeled = bought.labeled()
-        model.fit(
-            task.rows, labeled, task.labels[labeled], task.num_classes, seed=derive_seed(cell.seed, "model", number)
-        )
+        _train(model, task, labeled, cell, number)
         clock.lap("fit")
-        held = torch.arange(len(task.holdout_labels))
-        if task.num_classes:
-            metrics = evaluate(model.predict_log_probs(task.holdout_rows, held), task.holdout_labels)
-        else:
-            metrics = evaluate_targets(model.predict_means(task.holdout_rows, held), task.holdout_labels)
+        metrics = _measured(model, task)
         clock.lap("evaluate")
         record = {
             "dataset": cell.dataset.label,
@@ -136,6 +130,8 @@ def _play(
         diagnostics: Mapping[str, Any] = {}
         if not last:
             state = _round_state(task, model, selector, bought, cell, number, device)
+            if getattr(selector, "cheats", False):
+                state = replace(state, oracle=_Retraining(config, cell, task, bought, number, device))
             clock.lap("outputs")
             b = min(batch_size, len(state.pool_ids))
             answer = selector.select(state, b)
@@ -160,6 +156,38 @@ def _play(
             on_round(cell, number)
         if last:
             return
+
+
+def _train(model: ModelAdapter, task: Task, labeled: Tensor, cell: Cell, number: int) -> None:
+    model.fit(task.rows, labeled, task.labels[labeled], task.num_classes, seed=derive_seed(cell.seed, "model", number))
+
+
+def _measured(model: ModelAdapter, task: Task) -> dict[str, float]:
+    """Every metric of the held-out points."""
+    held = torch.arange(len(task.holdout_labels))
+    if task.num_classes:
+        return evaluate(model.predict_log_probs(task.holdout_rows, held), task.holdout_labels)
+    return evaluate_targets(model.predict_means(task.holdout_rows, held), task.holdout_labels)
+
+
+@dataclass(frozen=True)
+class _Retraining:
+    """The oracle of one round: a model of its own is trained on what a batch would add, and measured."""
+
+    config: ExperimentConfig
+    cell: Cell
+    task: Task
+    bought: _Bought
+    number: int
+    device: torch.device
+
+    def value_after(self, positions: Tensor) -> float:
+        in_pool = self.bought.in_pool.clone()
+        in_pool[in_pool.nonzero().flatten()[positions.cpu()]] = False
+        labeled = (~in_pool & ~self.task.rejected).nonzero().flatten()
+        model = make_model(self.config.model, tuple(self.task.rows.row_shape), self.task.num_classes, self.device)
+        _train(model, self.task, labeled, self.cell, self.number + 1)
+        return better(self.config.metric) * _measured(model, self.task)[self.config.metric]
 
 
 class _Bought:

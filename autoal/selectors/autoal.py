@@ -21,19 +21,20 @@ from autoal.compute import peak_bytes, resolve_device
 from autoal.data import Pool, Rows, as_rows, check_finite
 from autoal.data.frames import FrameRows
 from autoal.data.labels import TASKS, label_array, target_array
-from autoal.errors import InvalidInput, MissingOutput, NotFitted, UnknownName
+from autoal.errors import InvalidInput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter
 from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
 from autoal.search.candidates import Asked, ask_candidates
 from autoal.search.config import SearchConfig, search_config
-from autoal.search.episodes import NamedCandidate, standardised, target_scale
+from autoal.search.episodes import standardised, target_scale
 from autoal.search.fit_net import fit_heads, head_log_probs, with_bias
 from autoal.search.paper import PaperSearch, run_paper_search, score_pool
 from autoal.search.round import Learned, Memory, compose_batch, learn
 from autoal.search.space import Space, geometry
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.mixture import uniform_mixture
+from autoal.selectors.portfolio import members, needs_of, servable
 from autoal.selectors.progress import stages_on_stderr
 from autoal.selectors.query import Query
 from autoal.selectors.saving import load_selector, save_selector
@@ -358,16 +359,7 @@ class AutoAL(BaseEstimator):
     def needs_for(self, task: str) -> frozenset[str]:
         """The same in either task."""
         wanted = frozenset({"log_probs" if task == "classification" else "means", "embeddings"})
-        members = (strategy for _, strategy in self._portfolio(task) if task in strategy.tasks)
-        return wanted.union(*(strategy.needs_for(task) for strategy in members))
-
-    def _portfolio(self, task: str) -> list[NamedCandidate]:
-        """The candidates; in a regression "default" and "fast" gain those of the portfolio "regression"."""
-        chosen = resolve_candidates(self.candidates)
-        if task == "regression" and isinstance(self.candidates, str) and self.candidates in ("default", "fast"):
-            known = {name for name, _ in chosen}
-            chosen += [pair for pair in resolve_candidates("regression") if pair[0] not in known]
-        return chosen
+        return wanted | needs_of(members(self.candidates, task), task)
 
     def select(self, state: RoundState, batch_size: int) -> Selection:
         """A batch for one round of a comparison run; remembers earlier rounds until `reset`."""
@@ -504,14 +496,14 @@ class AutoAL(BaseEstimator):
             self._refuse_paper()
         state = _with_predictions(state, config)
         view = state.view
-        servable, dropped = self._servable(view)
+        served, dropped = servable(members(self.candidates, view.task), view, strict=self.strict)
         wanted = min(len(view), max(batch_size, round(config.proposal_factor * batch_size)))
         if self.mode != "bilevel":
             wanted = batch_size
         self._report("candidates", 0, 1)
         # The floor and the paper take the portfolio as it is; only the search drops twins.
         overlap = config.max_overlap if self.mode == "bilevel" else 1.0
-        asked = ask_candidates(view, servable, batch_size, wanted, overlap, seed)
+        asked = ask_candidates(view, served, batch_size, wanted, overlap, seed)
         dropped.update(asked.dropped)
         seconds = {**seconds, "candidates": perf_counter() - began}
         memory = self._recall(state, config)
@@ -539,31 +531,6 @@ class AutoAL(BaseEstimator):
         else:
             self.search_net_ = None
         return _Fitted(state, asked, dropped, learned, paper, space, seconds)
-
-    def _servable(self, view: PoolView) -> tuple[list[NamedCandidate], dict[str, str]]:
-        """Candidates whose needs the model can meet, and why the others are dropped."""
-        present = view.pool.present() & view.labeled.present()
-        kept: list[NamedCandidate] = []
-        dropped: dict[str, str] = {}
-        for name, strategy in self._portfolio(view.task):
-            if view.task not in strategy.tasks:
-                why = f"it is not defined for {view.task}"
-                if self.strict:
-                    raise InvalidInput(f"candidate {name!r}: {why}; leave it out, or pass strict=False to drop it")
-                dropped[name] = why
-                continue
-            missing = sorted(strategy.needs_for(view.task) - present)
-            if not missing:
-                kept.append((name, strategy))
-                continue
-            why = f"it needs {', '.join(missing)}, which the model cannot give"
-            if self.strict:
-                raise MissingOutput(f"candidate {name!r}: {why}; leave it out, or pass strict=False to drop it")
-            dropped[name] = why
-        if not kept:
-            reasons = "; ".join(f"{name}: {why}" for name, why in dropped.items())
-            raise MissingOutput(f"no candidate is left ({reasons}); choose others, or a model that gives more")
-        return kept, dropped
 
     def _recall(self, state: RoundState, config: SearchConfig) -> Memory:
         """What earlier rounds left. Asking again with the same labels starts from where that round started, so

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from autoal.outputs import PoolView, Validation
 
-__all__ = ["RoundState", "Selection", "Selector"]
+__all__ = ["Oracle", "RoundState", "Selection", "Selector"]
+
+
+class Oracle(Protocol):
+    """What no selector can know: how good the model would be with a batch. For ceilings that cheat, and say so."""
+
+    def value_after(self, positions: Tensor) -> float:
+        """Value on the points the curve is measured on, higher is better, of the task model trained as the next round
+        will train it, on the labeled points and those at `positions` (b,) of the pool with their true labels."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class RoundState:
     labeled_indices: Tensor | None = None
     """(L,) index of each labeled point in `inputs`."""
     validation: Validation | None = None
+    oracle: Oracle | None = None
+    """Only for a selector that declares `cheats = True`; None for all others."""
 
 
 class Selection(NamedTuple):
