@@ -141,6 +141,6 @@ def cost_bars(seconds: pd.DataFrame, path: str | Path) -> Path:
     axis.set_yticks(range(len(seconds)), list(seconds.index), fontsize=8)
     axis.invert_yaxis()
     axis.set_xlabel("seconds per round")
-    axis.legend(frameon=False, fontsize=8, ncols=2)
+    figure.legend(loc="outside upper right", frameon=False, fontsize=8, ncols=4)
     plain(axis)
     return save(figure, path)
