@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,10 +21,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from autoal.errors import AutoALError, AutoALWarning
+from autoal.errors import AutoALError, AutoALWarning, RunError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
+    from autoal.experiment.progress import Standing
 
 __all__ = ["app", "main"]
 
@@ -44,6 +46,10 @@ Seed = Annotated[int | None, typer.Option(help="First seed; as many follow as th
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/<name of the config> if not given.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that share the work; results do not change.", min=1)]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(help="Seconds a cell may take before it counts as failed.", min=0.001, show_default=False),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
@@ -112,12 +118,16 @@ def compare(
     device: Device = None,
     out: Out = None,
     workers: Workers = None,
+    engine: Annotated[str, typer.Option(help="local, or ray (a cluster where RAY_ADDRESS is set).")] = "local",
+    shard: Annotated[str | None, typer.Option(help="Only the i-th of n parts of the cells, as in 1/4.")] = None,
+    cell_time_limit: TimeLimit = None,
     quiet: Quiet = False,
 ) -> None:
     """Run every selector of CONFIG in every scenario and seed, and say who won.
 
     A run that was stopped is continued by the same command; cells that failed are computed again. Given the
-    manifest.json of a run, that run is made again, in a folder of its own, after a look whether the data are the same.
+    manifest.json of a run, that run is made again, in a folder of its own, after a look whether the data are the same. With
+    --shard, n processes or machines do the whole, in one folder or in folders of their own, for autoal merge.
 
     Example: autoal compare configs/digits.toml --workers 2
     """
@@ -129,7 +139,30 @@ def compare(
         out = out or Path("runs") / f"{read.name}-again"
     else:
         read = read_config(config)
-    _compare(_adjusted(read, seed, device), out or Path("runs") / read.name, workers, quiet)
+    if cell_time_limit is not None:
+        read = read.changed(cell_time_limit=cell_time_limit)
+    _compare(_adjusted(read, seed, device), out or Path("runs") / read.name, workers, quiet, engine=engine, shard=shard)
+
+
+@app.command(short_help="Put the folders of shards together.")
+def merge(
+    out: Annotated[Path, typer.Argument(help="Folder that is to hold the whole run.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of shards of one config.", show_default=False)],
+) -> None:
+    """Put the finished cells of several folders of one config into OUT, and report once all are there.
+
+    The folders are left as they are. Cells that are missing can be computed in OUT by autoal compare.
+
+    Example: autoal merge runs/whole machine1/digits machine2/digits
+    """
+    from autoal.experiment.shards import merge as merge_runs
+    from autoal.experiment.shards import missing_cells
+
+    missing = merge_runs(out, runs)
+    if missing:
+        Console(highlight=False).print(escape(missing_cells(out, missing)), soft_wrap=True)
+    else:
+        _report(out)
 
 
 @app.command(short_help="The report of a run, made again.")
@@ -148,15 +181,16 @@ def study(
     device: Device = None,
     trials: Annotated[int | None, typer.Option(help="Trials in all, instead of the config's.", min=1)] = None,
     out: Out = None,
-    workers: Workers = None,
+    workers: Annotated[int | None, typer.Option(help="Trials at a time, each in a process.", min=1)] = None,
     quiet: Quiet = False,
 ) -> None:
     """Tune AutoAL's outer hyper-parameters with Optuna, by its gain over the uniform mixture.
 
     Test labels are never read: gains are measured on rows carved from the training part. A study that was stopped
     is continued by the same command. The best trial is written to best.toml, which compare takes, on test labels.
+    With several workers the trials after the random ones may differ from call to call; what a trial is worth does not.
 
-    Example: autoal study configs/study.toml --trials 50
+    Example: autoal study configs/study.toml --trials 50 --workers 2
     """
     from autoal.experiment.config import read_config
     from autoal.experiment.plugins import make_selector
@@ -177,10 +211,13 @@ def study(
     ranked = valued.sort_values("gain", ascending=False, kind="stable").head(10)
     ranked = ranked.rename(columns=lambda name: str(name).removeprefix("search."))
     console.print(rich_table(ranked, title=f"best trials of {len(valued)}", width=console.width))
+    if found.front is not None:
+        front = found.front.rename(columns=lambda name: str(name).removeprefix("search."))
+        console.print(rich_table(front, title="none has both more gain and fewer seconds", width=console.width))
     best = f"best: {found.gain:+.2f} points of AUBC over {found.base} with {found.best}"
     console.print(escape(best), soft_wrap=True)
     console.print("measured on rows carved from the training part; test labels were not read", soft_wrap=True)
-    console.print(escape(f"all trials: {folder / 'trials.csv'}; plot: {folder / 'history.png'}"), soft_wrap=True)
+    console.print(escape(f"all trials: {folder / 'trials.csv'}; plot: {folder / 'study.png'}"), soft_wrap=True)
     console.print(escape(f"next, on test labels: autoal compare {found.config}"), soft_wrap=True)
 
 
@@ -317,13 +354,34 @@ def _adjusted(config: ExperimentConfig, seed: int | None, device: str | None) ->
     return config.changed(**changes) if changes else config
 
 
-def _compare(config: ExperimentConfig, folder: Path, workers: int | None, quiet: bool) -> None:
+def _compare(
+    config: ExperimentConfig,
+    folder: Path,
+    workers: int | None,
+    quiet: bool,
+    *,
+    engine: str = "local",
+    shard: str | None = None,
+) -> None:
     from autoal.experiment.plugins import make_selector
     from autoal.experiment.runner import run
+    from autoal.experiment.shards import Shard, missing_cells
 
-    with _progress("rounds", quiet) as advance:
-        result = run(config, make_selector, folder, workers=workers, progress=advance)
-    if len(result.failures) < result.cells:
+    part = Shard.parse(shard) if shard else None
+    with _live(quiet) as progress:
+        result = run(
+            config,
+            make_selector,
+            folder,
+            workers=workers,
+            engine=engine,  # type: ignore[arg-type]  # run refuses a wrong name
+            shard=part,
+            progress=progress,
+        )
+    if result.missing:
+        what = f"shard {part}: {result.cells - len(result.failures)} of {result.cells} cells are there. "
+        Console(highlight=False).print(escape(what + missing_cells(folder, result.missing)), soft_wrap=True)
+    elif len(result.failures) < result.cells or part:
         _report(folder)
     if result.failures:
         Console(stderr=True, soft_wrap=True, highlight=False).print(escape(result.failure_message()), style="red")
@@ -331,11 +389,18 @@ def _compare(config: ExperimentConfig, folder: Path, workers: int | None, quiet:
 
 
 def _report(folder: Path) -> None:
-    from autoal.experiment.store import write_atomic
+    from autoal.experiment.shards import compile_journal, missing_cells
+    from autoal.experiment.store import RunStore, write_atomic
     from autoal.report.curves import learning_curves
     from autoal.report.page import findings, read_report, write_page
     from autoal.report.tables import rich_table, to_markdown
 
+    if (
+        (folder / "manifest.json").exists()
+        and not RunStore(folder).journal.exists()
+        and (missing := compile_journal(folder))
+    ):
+        raise RunError(missing_cells(folder, missing))
     report = read_report(folder)
     console = _tables_console()
     title = f"AUBC in points; gain over {report.reference}, paired by seed, with its 95 % interval"
@@ -363,6 +428,55 @@ def _tables_console() -> Console:
     """Wide enough for the tables where the output is a file and nobody's window sets the width."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(width=140, highlight=False)
+
+
+LOG_EVERY_S = 60.0
+
+
+@contextlib.contextmanager
+def _live(quiet: bool) -> Iterator[Callable[[Standing], None] | None]:
+    """A line on stderr that follows a run: rounds, cells done, failed and under way, and the time left.
+
+    Where stderr is not a terminal, a line a minute instead.
+    """
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if quiet:
+        yield None
+        return
+    shown = console.is_terminal
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rounds | {task.fields[cells]} | {task.description}"),
+        TimeElapsedColumn(),
+    )
+    written = time.monotonic()
+    with Progress(*columns, console=console, transient=shown, disable=not shown) as bar:
+        task = bar.add_task("starting", total=None, cells="")
+
+        def follow(now: Standing) -> None:
+            nonlocal written
+            text = standing_text(now)
+            running = ", ".join(now.running[:1]) + (f" and {len(now.running) - 1} more" if now.running[1:] else "")
+            bar.update(task, completed=now.rounds_done, total=now.rounds, cells=text, description=escape(running))
+            if not shown and time.monotonic() - written > LOG_EVERY_S:
+                written = time.monotonic()
+                console.print(escape(text))
+
+        yield follow
+
+
+def standing_text(now: Standing) -> str:
+    """How a run stands, in one line."""
+    left = "" if now.left_s is None else f", about {duration(now.left_s)} left"
+    return f"{now.done} of {now.cells} cells done, {now.failed} failed, {len(now.running)} running{left}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 @contextlib.contextmanager

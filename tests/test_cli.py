@@ -11,7 +11,7 @@ from autoal.cli import FAILED, WRONG, main
 from autoal.strategies import CANDIDATES
 from baselines import SELECTORS
 
-COMMANDS = ["quickstart", "strategies", "compare", "study", "report", "doctor"]
+COMMANDS = ["quickstart", "strategies", "compare", "merge", "study", "report", "doctor"]
 CONFIG = """
 datasets = ["iris"]
 selectors = ["margin", "random"]
@@ -56,6 +56,9 @@ def test_a_mistake_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureF
         ["no-such-command"],
         ["compare"],
         ["compare", "x.toml", "--workers", "0"],
+        ["compare", "configs/smoke.toml", "--shard", "3/2"],
+        ["compare", "configs/smoke.toml", "--engine", "steam"],
+        ["merge", "out", "no-such-folder"],
     ],
 )
 def test_wrong_arguments_give_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from autoal.outputs import ModelOutputs, PoolView, check_outputs
 from autoal.rng import derive_seed
 from autoal.selectors.base import RoundState, Selection, Selector
 
-__all__ = ["Cell", "MakeSelector", "cells_of", "is_finished", "run_cell", "single_thread"]
+__all__ = ["Cell", "CellTimeLimit", "MakeSelector", "cells_of", "is_finished", "run_cell", "single_thread"]
 
 MakeSelector = Callable[[SelectorSpec], Selector]
 """Must be a function at the top of a module where cells run in several processes."""
@@ -46,6 +46,16 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.dataset.label}, {self.selector.label}, seed {self.seed}"
+
+
+class CellTimeLimit(RunError):
+    """A cell took longer than `cell_time_limit` allows."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(
+            f"it took more than the {limit_s:g} s a cell may take (cell_time_limit); its finished rounds are kept, and "
+            "the same command goes on from them, with a limit anew"
+        )
 
 
 def cells_of(config: ExperimentConfig) -> list[Cell]:
@@ -79,7 +89,8 @@ def run_cell(
 ) -> None:
     """Plays the rounds of `cell` that `store` does not hold yet.
 
-    Raises what the data set, the model or the selector raise, and RunError for a selector that answers wrongly.
+    Raises what the data set, the model or the selector raise, RunError for a selector that answers wrongly, and
+    CellTimeLimit between rounds where more than `config.cell_time_limit` seconds have passed.
     """
     with store.open(), single_thread():
         records = store.read()
@@ -97,6 +108,7 @@ def _play(
     records: list[dict[str, Any]],
     on_round: OnRound | None,
 ) -> None:
+    began = time.monotonic()
     config = config.of(cell.dataset)
     device = resolve_device(config.device)
     task = make_task(config, cell.dataset, cell.seed)
@@ -108,6 +120,9 @@ def _play(
         selector.load_state_dict(store.read_state(len(records) - 1))
     bought = _Bought(task, records)
     for number in range(len(records), config.rounds + 1):
+        limit = config.cell_time_limit
+        if limit is not None and number > len(records) and time.monotonic() - began > limit:
+            raise CellTimeLimit(limit)
         last = number == config.rounds or not bool(bought.in_pool.any())
         clock = _Clock()
         labeled = bought.labeled()

@@ -228,13 +228,32 @@ class StudyConfig(Strict):
     """Name of the selector it is measured against, pair by pair."""
     space: dict[str, Parameter] = Field(min_length=1)
     """Options of the target; `search.inner_lr` is key `inner_lr` of its option `search`."""
-    pruner: Literal["median", "wilcoxon", "none"] = "median"
+    objectives: tuple[Literal["gain", "seconds"], ...] = ("gain",)
+    """`seconds`, beside `gain`: what the target adds to a round, as measured; the study then finds a front."""
+    choose: Literal["knee", "gain"] = "knee"
+    """With two objectives, which of the front becomes best.toml: where more gain begins to cost more, or the most."""
+    pruner: Literal["auto", "median", "wilcoxon", "hyperband", "none"] = "auto"
+    """What cuts trials after some of the seeds; `auto` is `median`, and `none` with two objectives."""
     startup_trials: int = Field(8, ge=1)
     """Random trials before the sampler starts to model, and before anything is pruned."""
     seed: int = Field(0, ge=0)
     storage: str | None = None
     """A database address as Optuna takes it; a journal file in the study's folder where nothing is given."""
     study_name: str = ""
+
+    @model_validator(mode="after")
+    def _objectives(self) -> StudyConfig:
+        if self.objectives not in (("gain",), ("gain", "seconds")):
+            raise ValueError(f'got objectives {list(self.objectives)}; wanted ["gain"] or ["gain", "seconds"]')
+        if len(self.objectives) > 1 and self.pruner not in ("auto", "none"):
+            raise ValueError(f"the pruner {self.pruner!r} goes by one objective; with two, leave it out")
+        return self
+
+    def pruning(self) -> str:
+        """The pruner by name, never `auto`."""
+        if self.pruner != "auto":
+            return self.pruner
+        return "median" if len(self.objectives) == 1 else "none"
 
     @field_validator("space", mode="before")
     @classmethod
@@ -283,6 +302,9 @@ class ExperimentConfig(Strict):
     device: str = "auto"
     workers: int = Field(1, ge=1)
     """Processes that share the cells; results do not depend on it."""
+    cell_time_limit: float | None = Field(None, gt=0)
+    """Seconds a cell may take before it counts as failed: within a round where cells run in processes of their own,
+    between rounds otherwise. A later call gives it as long again."""
     study: StudyConfig | None = None
 
     @field_validator("datasets", "selectors", mode="before")
@@ -330,8 +352,10 @@ class ExperimentConfig(Strict):
         return self.model_copy(update=spec.overrides())
 
     def identity(self) -> dict[str, Any]:
-        """All that results may depend on, as JSON: not the number of processes, nor what a study would try."""
-        data: dict[str, Any] = json.loads(self.model_dump_json(exclude={"workers", "study", "reference"}))
+        """All that results may depend on, as JSON: not processes, a time limit, or what a study would try."""
+        data: dict[str, Any] = json.loads(
+            self.model_dump_json(exclude={"workers", "cell_time_limit", "study", "reference"})
+        )
         return data
 
     def changed(self, **values: Any) -> ExperimentConfig:

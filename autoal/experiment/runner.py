@@ -1,41 +1,44 @@
-"""Runs the cells of a config, here or in several processes, and continues what was begun."""
+"""Runs the cells of a config, here, in several processes or on Ray, and continues what was begun."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-import multiprocessing
-import multiprocessing.connection
-import os
-import pickle
 import platform
 import subprocess
 import sys
-import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, Literal
 
 from autoal.compute import resolve_device
-from autoal.errors import AutoALWarning, ConfigError, DataMissing, RunError
-from autoal.experiment.cell import Cell, MakeSelector, cells_of, is_finished, run_cell
+from autoal.errors import AutoALWarning, ConfigError, DataMissing, RunError, UnknownName
+from autoal.experiment.cell import Cell, MakeSelector, cells_of, is_finished
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, parse_config
+from autoal.experiment.job import Job, Travelling
+from autoal.experiment.progress import Ledger, OnProgress
+from autoal.experiment.shards import Shard, compile_journal
 from autoal.experiment.store import RunStore, differences, read_jsonl
 from autoal.experiment.task import dataset_fingerprint
 from autoal.experiment.task_models import check_model
+from autoal.experiment.workers import run_in_processes
 
-__all__ = ["RunResult", "config_of_manifest", "manifest_of", "run", "run_cells", "try_selector"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "RunResult",
+    "config_of_manifest",
+    "manifest_of",
+    "run",
+    "run_cells",
+    "try_selector",
+]
 
-OnProgress = Callable[[int, int, str], None]
-"""Called as progress(rounds done, rounds in all, what finished last)."""
-POLL_S = 0.5
+Engine = Literal["local", "ray"]
+ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ class RunResult:
 
     folder: Path
     cells: int
+    """How many this call was to compute."""
     failures: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Cells of other shards that are not there yet; while there are any, there is no journal."""
 
     def failure_message(self) -> str:
         """Which cells failed, why, and how to go on."""
@@ -58,7 +64,7 @@ class RunResult:
                 f"{len(lines)} of {self.cells} cells failed:",
                 *lines[:10],
                 *more,
-                f"details in {self.folder / 'failures.jsonl'}; the same command computes the failed cells again and "
+                f"details in {self.folder / 'failures*.jsonl'}; the same command computes the failed cells again and "
                 "keeps the others",
             ]
         )
@@ -70,21 +76,38 @@ def run(
     folder: str | Path,
     *,
     workers: int | None = None,
+    engine: Engine = "local",
+    shard: Shard | None = None,
     progress: OnProgress | None = None,
 ) -> RunResult:
     """Runs every cell of `config` that `folder` does not hold yet, and compiles the journal.
 
-    A cell that raises is recorded and the others go on. Raises RunError where the folder holds another config or
-    another process is at work in it, ConfigError or UnknownName where a selector or the model cannot be built.
+    With a `shard`, only the cells of that part; several shards may be at work in one folder, and whichever finds that
+    all cells are there compiles the journal. A cell that raises is recorded and the others go on. Raises RunError
+    where the folder holds another config or another process is at work in it, ConfigError or UnknownName where a
+    selector or the model cannot be built.
     """
+    if engine not in ENGINES:
+        raise UnknownName("engine", engine, ENGINES)
     for scenario in config.datasets:
         check_model(config.of(scenario).model)
     for spec in config.selectors:
         try_selector(spec, make_selector)
     store = RunStore(folder)
-    with store.lock():
+    cells = cells_of(config)
+    name = str(shard or "")
+    with store.lock(name):
         store.begin(manifest_of(config))
-        return run_cells(config, cells_of(config), make_selector, store, workers=workers, progress=progress)
+        if shard is None:
+            for path in store.shard_failures():  # these cells are all computed again
+                path.unlink()
+        mine = cells if shard is None else shard.part(cells)
+        result = run_cells(
+            config, mine, make_selector, store, workers=workers, engine=engine, shard=name, progress=progress
+        )
+    if shard is None:
+        return result
+    return RunResult(store.folder, len(mine), result.failures, compile_journal(store.folder))
 
 
 def run_cells(
@@ -94,95 +117,73 @@ def run_cells(
     store: RunStore,
     *,
     workers: int | None = None,
+    engine: Engine = "local",
+    shard: str = "",
     progress: OnProgress | None = None,
 ) -> RunResult:
-    """Runs `cells`, writes failures.jsonl, journal.jsonl and timings.jsonl. The caller holds the lock of `store`."""
-    store.write_failures([])
+    """Runs `cells` and writes which of them failed; without a `shard`, compiles journal.jsonl and timings.jsonl too.
+
+    The caller holds the lock of `store`.
+    """
+    store.write_failures([], shard)
+    found = {cell.key: _finished_rounds(store, cell) for cell in cells}
+    done = {key for key, (_, finished) in found.items() if finished}
     rounds = {cell.key: config.of(cell.dataset).rounds + 1 for cell in cells}
-    counts = {cell.key: 0 for cell in cells}
-    done = set()
+    ledger = Ledger(cells, rounds, {key: number for key, (number, _) in found.items()}, progress)
     for cell in cells:
-        files = store.cell(cell.key)
-        records = []
-        if files.path.exists():
-            with files.open():
-                records = files.read()
-        counts[cell.key] = len(records)
-        if is_finished(records):
-            done.add(cell.key)
-            counts[cell.key] = rounds[cell.key]
-
-    def report(what: str) -> None:
-        if progress is not None:
-            progress(sum(counts.values()), sum(rounds.values()), what)
-
-    report("")
+        if cell.key in done:
+            ledger.counts[cell.key] = rounds[cell.key]  # fewer where the pool ran out
+    ledger.done |= done
+    ledger.report()
     failures: dict[str, dict[str, Any]] = {}
 
     def settle(cell: Cell, error: BaseException | None) -> None:
-        counts[cell.key] = rounds[cell.key]
         if error is None:
             done.add(cell.key)
         else:
             failures[cell.key] = _failure(cell, error, store)
             # Written at once: what failed should be on disk if the run is killed later.
-            store.write_failures(failures.values())
-        report(str(cell))
+            store.write_failures(failures.values(), shard)
+        ledger.settled(cell, failed=error is not None)
 
     todo = [cell for cell in cells if cell.key not in done]
-    workers = min(workers or config.workers, len(todo))
-    if workers <= 1:
+    asked = workers or config.workers
+    job = Job(config, make_selector, store.folder)
+    if engine == "ray" and todo:
+        from autoal.experiment.ray_engine import run_on_ray  # ray takes seconds to import, and is an extra
+
+        run_on_ray(job, todo, workers or (asked if asked > 1 else None), ledger, settle)
+    # A single cell needs no process of its own, except where a limit may have to end it.
+    elif min(asked, len(todo)) <= 1 and (asked == 1 or config.cell_time_limit is None):
         for cell in todo:
-
-            def on_round(cell: Cell, number: int) -> None:
-                counts[cell.key] = number + 1
-                report(str(cell))
-
-            settle(cell, _attempt(config, cell, make_selector, store, on_round))
+            ledger.begun(cell)
+            settle(cell, job.attempt(cell, lambda cell, number: ledger.round(cell, number + 1)))
     else:
-        _run_in_processes(config, todo, make_selector, store, workers, counts, settle, report)
-    store.compile((cell.key for cell in cells), done)
+        ledger.abreast = min(asked, len(todo))
+        run_in_processes(job, todo, ledger.abreast, ledger, settle)
+    if not shard:
+        store.compile((cell.key for cell in cells), done)
     ordered = [failures[cell.key] for cell in cells if cell.key in failures]
-    store.write_failures(ordered)
+    store.write_failures(ordered, shard)
     return RunResult(store.folder, len(cells), ordered)
 
 
-def _attempt(
-    config: ExperimentConfig,
-    cell: Cell,
-    make_selector: MakeSelector,
-    store: RunStore,
-    on_round: Callable[[Cell, int], None] | None = None,
-) -> Exception | None:
-    """Runs one cell and gives back what it raised."""
-    try:
-        run_cell(config, cell, make_selector, store.cell(cell.key), on_round)
-    except Exception as error:
-        return error
-    return None
-
-
-def _work(config: ExperimentConfig, cell: Cell, make_selector: MakeSelector, folder: str) -> Exception | None:
-    """The same in a worker process; an error that cannot travel back arrives as its text."""
-    error = _attempt(config, cell, make_selector, RunStore(folder))
-    if error is not None:
-        text = "".join(traceback.format_exception(error))
-        error = _Travelling(type(error).__name__, str(error), text)
-    return error
-
-
-class _Travelling(Exception):
-    """An error of a worker as text: some exceptions pickle badly, and none keeps its traceback."""
-
-    def __init__(self, kind: str, message: str, text: str) -> None:
-        super().__init__(kind, message, text)
-        self.kind, self.message, self.text = kind, message, text
+def _finished_rounds(store: RunStore, cell: Cell) -> tuple[int, bool]:
+    """How many rounds of `cell` are on disk, and whether they are all."""
+    files = store.cell(cell.key)
+    if not files.path.exists():
+        return 0, False
+    records, _ = read_jsonl(files.path)
+    if is_finished(records):
+        return len(records), True
+    with files.open():
+        return len(files.read()), False
 
 
 def _failure(cell: Cell, error: BaseException, store: RunStore) -> dict[str, Any]:
     kind, message = type(error).__name__, str(error)
     text = "".join(traceback.format_exception(error))
-    if isinstance(error, _Travelling):
+    if isinstance(error, Travelling):
         kind, message, text = error.kind, error.message, error.text
     try:
         number: int | None = len(read_jsonl(store.cell(cell.key).path)[0])
@@ -197,74 +198,6 @@ def _failure(cell: Cell, error: BaseException, store: RunStore) -> dict[str, Any
         "message": message,
         "traceback": text,
     }
-
-
-def _run_in_processes(
-    config: ExperimentConfig,
-    todo: list[Cell],
-    make_selector: MakeSelector,
-    store: RunStore,
-    workers: int,
-    counts: dict[str, int],
-    settle: Callable[[Cell, BaseException | None], None],
-    report: Callable[[str], None],
-) -> None:
-    """No more cells are handed out than there are workers, so that when one dies it is known which were at risk."""
-    try:
-        pickle.dumps(make_selector)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise RunError(
-            f"make_selector cannot be sent to worker processes ({error}); use a function at the top of a module, or "
-            "workers=1"
-        ) from error
-    waiting = list(reversed(todo))
-    deaths: dict[str, int] = {}
-    while waiting:
-        with ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
-        ) as pool:
-            running: dict[Future[Exception | None], Cell] = {}
-            broken = False
-            while (waiting and not broken) or running:
-                while waiting and not broken and len(running) < workers:
-                    cell = waiting.pop()
-                    running[pool.submit(_work, config, cell, make_selector, str(store.folder))] = cell
-                finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    cell = running.pop(future)
-                    try:
-                        settle(cell, future.result())
-                    except BrokenProcessPool:
-                        # One of the cells in hand killed its process (most often: out of memory). Each gets one
-                        # more chance; the innocent ones pass it.
-                        broken = True
-                        deaths[cell.key] = deaths.get(cell.key, 0) + 1
-                        if deaths[cell.key] > 1:
-                            settle(cell, RunError("its process died twice, as when memory runs out; try --workers 1"))
-                        else:
-                            waiting.append(cell)
-                for cell in running.values():
-                    counts[cell.key] = _lines(store, cell)
-                report("")
-
-
-def _lines(store: RunStore, cell: Cell) -> int:
-    path = store.cell(cell.key).path
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def _begin_worker() -> None:
-    """Sees to it that a worker ends when its parent is killed, so that nobody writes into a folder that a new run
-    has taken over."""
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        assert parent is not None
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    torch.set_num_threads(1)
 
 
 def try_selector(spec: SelectorSpec, make_selector: MakeSelector) -> None:

@@ -7,7 +7,11 @@ cells/<cell>.timings.jsonl, cells/<cell>.state.<round>.json
 journal.jsonl        the lines of all finished cells, in the order of the config
 timings.jsonl        seconds and peak memory; differs from run to run
 failures.jsonl       cells that raised, and what
+failures.shard-<i>-of-<n>.jsonl   the same of one shard, until the journal is made
 ```
+
+Locks are `flock` on files that begin with a dot; they end with their process, also when it is killed. Over NFS they
+hold between machines too (Linux since 2.6.12). Where a file system has none, shards want folders of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import json
 import math
 import os
 import re
+import secrets
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +46,8 @@ def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
     """Writes a file so that it is either the old one or the whole new one, whenever the process dies; with `sync`,
     also where the machine does."""
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Process numbers alone would do on one machine, but not on several that share a folder.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()
@@ -96,9 +102,11 @@ def read_jsonl(path: Path) -> tuple[list[Record], int]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, wait_s: float, message: str) -> Iterator[None]:
-    """Holds an exclusive lock on `path`, which ends with the process. Raises RunError where another has it, or where
-    nothing can be written."""
+def locked(path: Path, wait_s: float, message: str, *, shared: bool = False, poll_s: float = 0.1) -> Iterator[None]:
+    """Holds a lock on `path`, which ends with the process: exclusive, or together with others that share it.
+
+    Raises RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         opened = open(path, "a+")
@@ -110,12 +118,17 @@ def locked(path: Path, wait_s: float, message: str) -> Iterator[None]:
         deadline = time.monotonic() + wait_s
         while fcntl is not None:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
                     raise RunError(message) from error
-                time.sleep(0.1)
+                time.sleep(poll_s)
+            except OSError as error:
+                raise RunError(
+                    f"the file system of {path.parent} has no file locks ({error.strerror}); choose a folder on "
+                    "another with --out, one for each shard, and put them together with `autoal merge`"
+                ) from error
         yield
 
 
@@ -137,6 +150,7 @@ class CellStore:
     def read(self) -> list[Record]:
         """The finished rounds. A torn last line is dropped, from the file too, with a warning."""
         records, good = read_jsonl(self.path)
+        self._trim_timings(len(records))
         if self.path.exists() and self.path.stat().st_size > good:
             with open(self.path, "r+b") as file:
                 file.truncate(good)
@@ -147,6 +161,15 @@ class CellStore:
                 stacklevel=2,
             )
         return records
+
+    def _trim_timings(self, rounds: int) -> None:
+        """Drops the timing of a round whose record a kill prevented, so that each finished round has one."""
+        if not self.timings.exists():
+            return
+        lines = self.timings.read_bytes().splitlines(keepends=True)
+        if len(lines) > rounds:
+            with open(self.timings, "r+b") as file:
+                file.truncate(sum(map(len, lines[:rounds])))
 
     def append(self, record: Record, timing: Record, state: Mapping[str, Any] | None) -> None:
         """Adds one finished round; it counts from the moment its line is whole in the file.
@@ -197,13 +220,18 @@ class RunStore:
         self.journal = self.folder / "journal.jsonl"
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Raises RunError at once where another process runs in this folder."""
-        with locked(
-            self.folder / ".lock",
-            0.0,
-            f"another process is running in {self.folder}; wait for it, or choose another folder with --out",
-        ):
+    def lock(self, shard: str = "") -> Iterator[None]:
+        """Raises RunError at once where another process runs in this folder.
+
+        A `shard` shares the folder with other shards, though not with a process that runs the whole, nor with
+        another process of the same shard.
+        """
+        message = f"another process is running in {self.folder}; wait for it, or choose another folder with --out"
+        with contextlib.ExitStack() as held:
+            held.enter_context(locked(self.folder / ".lock", 0.0, message, shared=bool(shard)))
+            if shard:
+                same = f"another process computes shard {shard} in {self.folder}; give each process a shard of its own"
+                held.enter_context(locked(self.folder / f".shard-{_dashed(shard)}.lock", 0.0, same))
             yield
 
     def cell(self, key: str) -> CellStore:
@@ -217,10 +245,11 @@ class RunStore:
         """
         path = self.folder / "manifest.json"
         manifest = json.loads(dumps(manifest))
-        if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.dumps(manifest, indent=2) + "\n")
-            return
+        # Shards may begin at the same moment: the first writes, the others compare.
+        with locked(self.folder / ".manifest.lock", 30.0, f"{path} is held by another process"):
+            if not path.exists():
+                write_atomic(path, json.dumps(manifest, indent=2) + "\n")
+                return
         try:
             old = json.loads(path.read_text())
         except ValueError as error:
@@ -258,14 +287,26 @@ class RunStore:
             b"".join(cell.timings.read_bytes() for cell in chosen if cell.timings.exists()),
         )
 
-    def write_failures(self, failures: Iterable[Record]) -> None:
+    def failures(self, shard: str = "") -> Path:
+        """Where the failed cells are named, of the whole run or of one shard."""
+        return self.folder / (f"failures.shard-{_dashed(shard)}.jsonl" if shard else "failures.jsonl")
+
+    def write_failures(self, failures: Iterable[Record], shard: str = "") -> None:
         """One line per failed cell; no file where there is none."""
-        path = self.folder / "failures.jsonl"
+        path = self.failures(shard)
         lines = "".join(dumps(failure) + "\n" for failure in failures)
         if lines:
             write_atomic(path, lines)
         else:
             path.unlink(missing_ok=True)
+
+    def shard_failures(self) -> list[Path]:
+        """The files of failed cells that shards have left."""
+        return sorted(self.folder.glob("failures.shard-*.jsonl"))
+
+
+def _dashed(shard: str) -> str:
+    return shard.replace("/", "-of-")
 
 
 def cell_key(*parts: object) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,6 +73,9 @@ class Remembering(Plain):
         self.total = state["total"]
 
     def select(self, state: RoundState, batch_size: int) -> Selection:
+        if counter := os.environ.get("BENCH_COUNTER"):
+            with Path(counter).open("a") as file:  # short lines: several processes may append at once
+                file.write(f"{self.name} {state.seed} {state.round}\n")
         time.sleep(self.sleep_s)
         order = torch.randperm(len(state.pool_ids), generator=generator(self.total, "remembering"))
         picked = order[:batch_size]
@@ -93,6 +98,21 @@ class Failing(Plain):
     order = First.order
 
 
+class Hanging(First):
+    """Never answers in its second round; `end` ends its process instead."""
+
+    def __init__(self, name: str, end: bool = False) -> None:
+        super().__init__(name)
+        self.end = end
+
+    def select(self, state: RoundState, batch_size: int) -> Selection:
+        if state.round == 1:
+            if self.end:
+                os._exit(9)
+            time.sleep(600)
+        return super().select(state, batch_size)
+
+
 class Repeating(Plain):
     def order(self, state: RoundState) -> torch.Tensor:
         return torch.zeros(len(state.pool_ids), dtype=torch.int64)
@@ -111,6 +131,7 @@ def make_selector(spec: SelectorSpec) -> Selector:
         "uncertain": Uncertain,
         "remembering": Remembering,
         "failing": Failing,
+        "hanging": Hanging,
         "repeating": Repeating,
     }
     if spec.name == "exponent":
