@@ -77,4 +77,9 @@ def test_higher_is_imported_in_one_file() -> None:
 
 
 def test_optuna_is_imported_in_the_study_alone() -> None:
-    assert importers("optuna", "autoal", "baselines") == ["autoal.study"]
+    found = importers("optuna", "autoal", "baselines")
+    assert found and all(name.split(".")[:2] == ["autoal", "study"] for name in found)
+
+
+def test_ray_is_imported_in_its_engine_alone() -> None:
+    assert importers("ray", "autoal", "baselines") == ["autoal.experiment.ray_engine"]

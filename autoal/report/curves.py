@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from autoal.experiment.metrics import better
 from autoal.experiment.store import write_atomic
 
-__all__ = ["COLORS", "GREY", "draw_curves", "learning_curves", "new_figure", "save", "study_history", "styles"]
+__all__ = ["COLORS", "GREY", "draw_curves", "learning_curves", "new_figure", "plain", "save", "styles"]
 
 # Okabe and Ito's palette: told apart by people who do not see red or green. Styles and markers repeat what colour says.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -106,29 +106,6 @@ def learning_curves(
         title="mean, band: 1 s.e.",
         title_fontsize=8,
     )
-    return save(figure, path)
-
-
-def study_history(
-    numbers: Sequence[int], values: Sequence[float], pruned: Sequence[bool], path: str | Path, *, objective: str
-) -> Path:
-    """Value of each trial of a study, and the best so far."""
-    figure = new_figure(6.4, 3.8)
-    axis = figure.subplots()
-    x, y, cut = np.asarray(numbers, float), np.asarray(values, float), np.asarray(pruned, bool)
-    axis.axhline(0.0, color=GREY, linewidth=1, linestyle=":", label="no gain")
-    axis.scatter(x[~cut], y[~cut], s=22, color=COLORS[0], label="trial", zorder=3)
-    if cut.any():
-        axis.scatter(x[cut], y[cut], s=22, facecolors="none", edgecolors=COLORS[4], label="pruned", zorder=3)
-    if (~cut).any():
-        axis.step(
-            x[~cut], np.maximum.accumulate(y[~cut]), where="post", color=COLORS[1], linewidth=1.8, label="best so far"
-        )
-    axis.set_xlabel("trial")
-    axis.set_ylabel(objective)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(frameon=False, fontsize=9)
-    plain(axis)
     return save(figure, path)
 
 

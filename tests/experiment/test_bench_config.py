@@ -92,7 +92,7 @@ def test_a_config_written_as_toml_reads_back_equal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_config_of_the_repository_is_valid(path: Path) -> None:
-    from autoal.study import _first, _merged
+    from autoal.study.space import example, merged
     from baselines import make_selector
 
     config = read_config(path)
@@ -100,4 +100,4 @@ def test_every_config_of_the_repository_is_valid(path: Path) -> None:
         make_selector(spec)
     if config.study is not None:
         target = config.selectors[0]
-        make_selector(target.model_copy(update={"options": _merged(target.options, _first(config.study.space))}))
+        make_selector(target.model_copy(update={"options": merged(target.options, example(config.study.space))}))

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from autoal.errors import RunError
-from autoal.report.curves import learning_curves, study_history
+from autoal.report.curves import learning_curves
+from autoal.report.study_plot import study_plot
 from autoal.report.tables import (
     curve_table,
     dataset_table,
@@ -129,13 +130,17 @@ def test_a_journal_is_all_the_report_needs(tmp_path: Path) -> None:
 
 def test_plots_are_png_files(tmp_path: Path) -> None:
     journal = made({f"s{i}": i / 100 for i in range(9)}, datasets=("a", "b", "c", "d"))
+    trials = pd.DataFrame(
+        {"trial": [0, 1, 2], "state": ["complete", "pruned", "complete"], "gain": [0.1, -0.3, 0.4], "seconds": 1.0}
+    )
     plots = [
         learning_curves(journal, tmp_path / "new" / "curves.png", reference="s0"),
-        study_history([0, 1, 2], [0.1, -0.3, 0.4], [False, True, False], tmp_path / "h.png", objective="gain"),
+        study_plot(trials, {"lr": 0.8, "steps": 0.2}, tmp_path / "h.png", objective="gain", chosen=2, front=trials[2:]),
+        study_plot(trials, {}, tmp_path / "few.png", objective="gain"),
     ]
     for plot in plots:
         assert plot.read_bytes().startswith(b"\x89PNG")
-    assert {p.name for p in tmp_path.iterdir()} == {"new", "h.png"}
+    assert {p.name for p in tmp_path.iterdir()} == {"new", "h.png", "few.png"}
 
 
 def test_a_narrow_terminal_cuts_no_number() -> None:
