@@ -126,8 +126,8 @@ def compare(
     """Run every selector of CONFIG in every scenario and seed, and say who won.
 
     A run that was stopped is continued by the same command; cells that failed are computed again. Given the
-    manifest.json of a run, that run is made again, in a folder of its own, after a look whether the data are the same. With
-    --shard, n processes or machines do the whole, in one folder or in folders of their own, for autoal merge.
+    manifest.json of a run, that run is made again, in a folder of its own, after a look whether the data are the same.
+    With --shard, n processes or machines do the whole, in one folder or in several that autoal merge puts together.
 
     Example: autoal compare configs/digits.toml --workers 2
     """
