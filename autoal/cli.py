@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from autoal.errors import AutoALError, AutoALWarning, RunError
+from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
@@ -41,7 +41,9 @@ FAILED = 1
 WRONG = 2
 INTERRUPTED = 130
 
-ConfigPath = Annotated[Path, typer.Argument(help="TOML file; see the folder configs/.", show_default=False)]
+ConfigPath = Annotated[
+    Path, typer.Argument(help="TOML file, as in configs/.", show_default=False)
+]
 Seed = Annotated[int | None, typer.Option(help="First seed; as many follow as there are now.", min=0)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/<name of the config> if not given.")]
@@ -121,20 +123,33 @@ def compare(
     engine: Annotated[str, typer.Option(help="local, or ray (a cluster where RAY_ADDRESS is set).")] = "local",
     shard: Annotated[str | None, typer.Option(help="Only the i-th of n parts of the cells, as in 1/4.")] = None,
     cell_time_limit: TimeLimit = None,
+    target: Annotated[str | None, typer.Option(help="Of a data file: the column of labels.")] = None,
+    selectors: Annotated[str | None, typer.Option(help="Of a data file: selectors, as autoal,margin,random.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Run every selector of CONFIG in every scenario and seed, and say who won.
+
+    CONFIG may be a data file of your own (.npz, .csv, .parquet) or a folder of images by class: then AutoAL, both
+    floors and the usual strategies run on it, or those that --selectors names.
 
     A run that was stopped is continued by the same command; cells that failed are computed again. Given the
     manifest.json of a run, that run is made again, in a folder of its own, after a look whether the data are the same.
     With --shard, n processes or machines do the whole, in one folder or in several that autoal merge puts together.
 
     Example: autoal compare configs/digits.toml --workers 2
+    Example: autoal compare leaves.csv --target species
     """
     from autoal.experiment.config import read_config
+    from autoal.experiment.own_data import DATA_FILES, config_of_data
     from autoal.experiment.runner import config_of_manifest
 
-    if config.suffix == ".json":
+    if (config / "manifest.json").is_file():
+        config = config / "manifest.json"
+    if config.suffix in DATA_FILES or config.is_dir():
+        read = config_of_data(config, target, selectors.split(",") if selectors else None)
+    elif target is not None or selectors is not None:
+        raise InvalidInput("--target and --selectors are for a data file; a config names its own")
+    elif config.suffix == ".json":
         read = config_of_manifest(config)
         out = out or Path("runs") / f"{read.name}-again"
     else:
@@ -207,7 +222,7 @@ def study(
         found = run_study(adjusted, make_selector, folder, workers=workers, progress=advance)
     console = _tables_console()
     # Those that failed, or were cut off by a kill and run again, have no gain; trials.csv has all.
-    valued = found.trials.dropna(subset="gain")
+    valued = found.trials[found.trials["state"].isin(["complete", "pruned"])].dropna(subset="gain")
     ranked = valued.sort_values("gain", ascending=False, kind="stable").head(10)
     ranked = ranked.rename(columns=lambda name: str(name).removeprefix("search."))
     console.print(rich_table(ranked, title=f"best trials of {len(valued)}", width=console.width))

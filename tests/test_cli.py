@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from autoal.cli import FAILED, WRONG, main
@@ -114,3 +116,25 @@ def test_doctor_estimates_memory(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "1,953.1" in out  # 10^6 x 512 float32 in MiB
     assert "torch" in out
+
+
+def test_a_data_file_of_ones_own_is_compared_with_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.RandomState(0)
+    X = random.randn(120, 3)
+    kinds = np.where(X[:, 0] + 0.3 * random.randn(120) > 0, "oak", "elm")
+    words = random.choice(["dry", "wet"], 120)
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "soil": words, "species": kinds})
+    frame.to_csv(tmp_path / "leaves.csv", index=False)
+    np.savez(tmp_path / "yield.npz", X=X, y=X[:, 0] * 2 + 0.5)
+    common = ["--selectors", "kcenter,random", "--quiet", "--seed", "3"]
+    table = ["compare", str(tmp_path / "leaves.csv"), "--target", "species", "--out", str(tmp_path / "t"), *common]
+    assert main(table) == 0
+    assert main(["compare", str(tmp_path / "yield.npz"), "--out", str(tmp_path / "r"), *common]) == 0
+    out = capsys.readouterr().out
+    assert "leaves" in out and "yield" in out and "log_rmse" in out
+    assert (tmp_path / "t/report.html").is_file() and (tmp_path / "r/journal.jsonl").is_file()
+    assert main(["compare", str(tmp_path / "leaves.csv"), "--out", str(tmp_path / "x"), *common]) == WRONG
+    assert "species" in capsys.readouterr().err  # which columns there are
+    assert main(["compare", "configs/smoke.toml", "--target", "species"]) == WRONG

@@ -140,7 +140,10 @@ def _markdown(
     importances: dict[str, float],
     front: pd.DataFrame | None,
 ) -> str:
-    shown = table.dropna(subset="gain").sort_values("gain", ascending=False, kind="stable")
+    ended = table[
+        table["state"].isin(["complete", "pruned"])
+    ]  # one that was cut off has a gain over a part of its seeds
+    shown = ended.dropna(subset="gain").sort_values("gain", ascending=False, kind="stable")
     counts = table["state"].value_counts()
     states = ", ".join(f"{counts[state]} {state}" for state in ("complete", "pruned", "fail") if state in counts)
     parts = [

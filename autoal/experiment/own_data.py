@@ -1,0 +1,56 @@
+"""A comparison on one's own data, without a config file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from autoal.data import load_dataset
+from autoal.errors import InvalidInput
+from autoal.experiment.config import ExperimentConfig, parse_config
+
+__all__ = ["DATA_FILES", "config_of_data"]
+
+DATA_FILES = (".npz", ".csv", ".parquet")
+_CLASSES = ("autoal", "uniform", "random", "margin", "entropy", "badge", "kcenter", "typiclust", "uncertainty_herding")
+_TARGETS = ("autoal", "uniform", "random", "bald", "lcmd", "kmeans", "kcenter", "typiclust", "maxherding")
+FEWEST = 60
+"""Rows below which there is no room for first labels, a pool and a test part."""
+
+
+def config_of_data(
+    path: str | Path, target: str | None = None, selectors: Sequence[str] | None = None
+) -> ExperimentConfig:
+    """AutoAL, both floors and the usual strategies (or `selectors`) on a data file, or a folder of images by class.
+
+    Five seeds; logistic regression or ridge regression, a small convolutional network for images; batches of a
+    fortieth of the training part, 10 at most. Raises what `load_dataset` raises, InvalidInput below 60 rows.
+    """
+    path = Path(path)
+    data = load_dataset(path, label=target)
+    if len(data) < FEWEST:
+        raise InvalidInput(f"{str(path)!r} has {len(data)} rows; wanted {FEWEST} or more for a comparison")
+    regression = data.classes is None
+    pictures = isinstance(data.X, np.ndarray) and data.X.ndim > 2
+    training = round(0.6 * len(data))
+    batch = min(10, max(1, training // 40))
+    classes = 0 if data.classes is None else len(data.classes)
+    first = min(20, training // 4) if regression else 2 * classes
+    return parse_config(
+        {
+            "name": path.stem,
+            "datasets": [{"name": str(path), "target": target}],
+            "selectors": list(selectors or (_TARGETS if regression else _CLASSES)),
+            "seeds": 5,
+            "metric": "log_rmse" if regression else "accuracy",
+            "initial": {"total": first} if regression else {"per_class": 2},
+            "batch_size": batch,
+            "rounds": max(1, min(15, (training - first) // (2 * batch))),
+            "max_pool": 2000,
+            "max_test": 5000,
+            "model": "small_cnn" if pictures else "ridge" if regression else "logistic_regression",
+        },
+        where=str(path),
+    )
