@@ -41,9 +41,7 @@ FAILED = 1
 WRONG = 2
 INTERRUPTED = 130
 
-ConfigPath = Annotated[
-    Path, typer.Argument(help="TOML file, as in configs/.", show_default=False)
-]
+ConfigPath = Annotated[Path, typer.Argument(help="TOML file, as in configs/.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="First seed; as many follow as there are now.", min=0)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run; runs/<name of the config> if not given.")]
