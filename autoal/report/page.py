@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from autoal.errors import AutoALError, RunError, UnknownName
-from autoal.experiment.config import parse_config, to_toml
+from autoal.experiment.config import SelectorSpec, parse_config, to_toml
 from autoal.experiment.store import RunStore, cell_key, read_jsonl, write_atomic
 from autoal.report.curves import styles
 from autoal.report.figures import (
@@ -29,6 +29,7 @@ from autoal.report.figures import (
     scenario_curves,
     weight_map,
 )
+from autoal.report.hindsight import oracle_single_note
 from autoal.report.measures import measures_table
 from autoal.report.records import (
     cost_table,
@@ -41,6 +42,7 @@ from autoal.report.records import (
 )
 from autoal.report.statistics import ALPHA, ROPE, Comparison, comparison, power_table
 from autoal.report.tables import cells_shown, dataset_table, overall_table, read_journal, verdict
+from autoal.strategies import CANDIDATES as STRATEGIES
 
 __all__ = ["Report", "findings", "read_report", "write_page"]
 
@@ -94,6 +96,9 @@ def read_report(folder: str | Path) -> Report:
         notes = compared.notes
     except (RunError, UnknownName) as error:
         notes = (f"Nothing could be compared over scenarios: {error}.",)
+    specs = [SelectorSpec.model_validate(spec) for spec in manifest["config"]["selectors"]]
+    alone = {spec.label for spec in specs if spec.name in STRATEGIES}
+    ceiling = oracle_single_note(journal, alone, focus)
     return Report(
         folder=folder,
         manifest=manifest,
@@ -104,7 +109,7 @@ def read_report(folder: str | Path) -> Report:
         comparison=compared,
         by_scenario=dataset_table(journal, reference),
         overall=overall,
-        notes=notes,
+        notes=notes if ceiling is None else (*notes, ceiling),
     )
 
 
