@@ -35,11 +35,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "autoal": {"search": {**QUICK, "episodes": 2, "outer_steps": 1}, "candidates": PLAIN},
     "autoal-paper": {"search": {"paper": {**QUICK["paper"], "warmup_epochs": 0}}, "candidates": PLAIN},
     "released_autoal": {"candidates": ["entropy", "kcenter", "bald"]},
+    "refine": {"candidates": PLAIN, "proposals": 6, "rounds": 2},
+    "oracle_step": {"candidates": PLAIN, "batches": 2},
+    "lal": {"synthetic_tasks": 2, "points": 3, "trees": 10},
 }
 """Where `candidates = PLAIN` is not what the tests want: settings that are over in a moment."""
-OWN_CANDIDATES: set[str] = set()
+OWN_CANDIDATES = {"tcm", "selectal"}
 """Those that take no candidates."""
 BY_PLACE = {
+    "selectal": "draws its random removals, and TypiClust its clusters, by position",
+    "albl": "its arm that draws at random draws positions",
     "uniform": "deals slots of the batch to candidates, which may tie by position",
     "autoal": "draws its sample of the pool by position",
     "autoal-paper": "draws its sample of the pool by position",
@@ -88,7 +93,8 @@ def test_it_says_what_it_is(name: str, selector: Selector) -> None:
     assert factory.source and factory.cost  # type: ignore[attr-defined]
     assert selector.name == name
     if getattr(selector, "cheats", False):
-        assert name.startswith("oracle") and "heat" in str(type(selector).__doc__)
+        assert name.startswith("oracle") and "Cheats" in str(type(selector).__doc__)
+        assert "cheats" in factory.source and "cheats" in factory.cost  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("batch_size", [1, B, N - 1, N])
