@@ -15,11 +15,15 @@ from autoal.search.config import search_config
 from autoal.selectors import AutoAL
 from autoal.selectors.base import Selector
 from autoal.strategies import CANDIDATES, resolve_candidates
+from baselines.adversarial_bim import AdversarialBIM
+from baselines.adversarial_deepfool import AdversarialDeepFool
+from baselines.ceal import CEAL
+from baselines.loss_prediction import LossPrediction
 from baselines.reproduction import FirstUncertain, VotingCommittee
 from baselines.rivals import RIVALS
 from baselines.single import Single
 
-__all__ = ["SELECTORS", "Single", "make_selector"]
+__all__ = ["SELECTORS", "TRAINED", "Single", "make_selector"]
 
 
 def _described(factory: Factory, source: str, cost: str) -> Factory:
@@ -51,6 +55,9 @@ def _single(name: str, **options: Any) -> Selector:
     return Single(CANDIDATES[name](**options), name)
 
 
+TRAINED = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool)
+"""Selectors that train something of their own, or look into the task model."""
+
 SELECTORS: dict[str, Factory] = {
     "autoal": _described(_autoal, "this package", "0; all candidates, heads on embeddings"),
     "autoal-paper": _described(
@@ -60,6 +67,7 @@ SELECTORS: dict[str, Factory] = {
     **RIVALS,
     "first-uncertain": FirstUncertain,
     "voting-committee": VotingCommittee,
+    **{selector.name: selector for selector in TRAINED},
     **{name: partial(_single, name) for name in CANDIDATES},
 }
 """name -> factory that takes the options of a config. Those that are no candidate alone say their `source`, and their

@@ -261,6 +261,7 @@ def _round_state(
         inputs=task.rows,
         pool_indices=pool,
         labeled_indices=labeled,
+        model=model,
     )
 
 

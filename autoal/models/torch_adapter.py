@@ -323,6 +323,12 @@ class TorchModel:
         device = _device_of(self.module) if self.module is not None else resolve_device(self.device)
         return self.outputs(rows, indices, frozenset({"means"}), seed=0, device=device).require("means").cpu()
 
+    def inputs(self, rows: Rows, indices: Tensor) -> Tensor:
+        """(n, ...) rows[indices] as they enter `module`, on its device. Raises NotFitted before `fit`."""
+        if self.module is None:
+            raise NotFitted("the model has not been fitted; call fit first")
+        return self._inputs(self.module, rows, indices, _device_of(self.module))
+
     def _fresh(self, seed: int) -> nn.Module:
         """A module with the weights that training starts from."""
         if self._start is None:

@@ -44,6 +44,8 @@ class RoundState:
     validation: Validation | None = None
     oracle: Oracle | None = None
     """Only for a selector that declares `cheats = True`; None for all others."""
+    model: Any = None
+    """The task model fitted this round (a ModelAdapter): to look into, or to train a copy of; never to be changed."""
 
 
 class Selection(NamedTuple):
