@@ -55,7 +55,7 @@ def _single(name: str, **options: Any) -> Selector:
     return Single(CANDIDATES[name](**options), name)
 
 
-TRAINED = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool)
+TRAINED: tuple[Any, ...] = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool)
 """Selectors that train something of their own, or look into the task model."""
 
 SELECTORS: dict[str, Factory] = {
