@@ -22,7 +22,7 @@ def linear(classes: int, width: int = 3) -> nn.Linear:
 
 
 def test_deepfool_finds_the_nearest_of_several_linear_boundaries():
-    layer, x = linear(4), torch.randn(50, 3, generator=generator(1), dtype=torch.float64)
+    layer, x = linear(4).requires_grad_(False), torch.randn(50, 3, generator=generator(1), dtype=torch.float64)
     found = deepfool_distances(layer, x, 50, 0.02, 10)
     for point, distance in zip(x, found, strict=True):
         values = layer(point)

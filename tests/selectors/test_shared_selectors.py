@@ -228,7 +228,7 @@ def test_a_model_that_gives_nothing_but_lengths_is_refused(selector: Selector, w
 def test_a_round_state_holds_no_label_of_the_pool() -> None:
     assert {field.name for field in fields(RoundState)} == {
         "view", "round", "seed", "pool_ids", "labeled_ids", "inputs", "pool_indices", "labeled_indices", "validation",
-        "oracle",
+        "model", "oracle",
     }  # fmt: skip
 
 
