@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -118,10 +118,13 @@ class RoundSelector:
             raise InvalidInput(f"{self.name} is defined for {tasks}, not for {state.view.task}")
         if state.inputs is None or state.pool_indices is None or state.labeled_indices is None:
             raise InvalidInput(f"{self.name} reads inputs, and this round has none; run it with `autoal compare`")
+        order = state.pool_ids.argsort()  # what draws by position gives the same points, however the pool is ordered
+        state = _reordered(state, order)
         seed = rng.derive_seed(state.seed, self.name, state.round)
         with rng.isolated(rng.derive_seed(seed, "training")), torch.enable_grad():
             proposal, diagnostics = self._answer(state, seed, batch_size)
-        return Selection(proposal.indices.cpu(), proposal.scores.cpu(), diagnostics=diagnostics)
+        scores = torch.empty_like(proposal.scores.cpu()).index_copy_(0, order.cpu(), proposal.scores.cpu())
+        return Selection(order.cpu()[proposal.indices.cpu()], scores, diagnostics=diagnostics)
 
     def reset(self) -> None:
         """Nothing is remembered."""
@@ -135,6 +138,17 @@ class RoundSelector:
     def _answer(self, state: RoundState, seed: int, batch_size: int) -> tuple[Proposal, dict[str, Any]]:
         """What to buy, and what to record."""
         raise NotImplementedError
+
+
+def _reordered(state: RoundState, order: Tensor) -> RoundState:
+    """The same round with the rows of its pool in another order."""
+    assert state.pool_indices is not None
+    if bool((order[1:] > order[:-1]).all()):
+        return state
+    rows = order.to(state.view.device)
+    costs = None if state.view.costs is None else state.view.costs[rows]
+    view = replace(state.view, pool=state.view.pool[rows], costs=costs)
+    return replace(state, view=view, pool_ids=state.pool_ids[order], pool_indices=state.pool_indices[order])
 
 
 @dataclass

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +15,14 @@ from autoal.outputs import PoolView
 from autoal.rng import generator
 from autoal.selectors.base import RoundState
 
-__all__ = ["blobs", "images", "round_of", "waves"]
+__all__ = ["blobs", "images", "round_of", "short_options", "waves"]
+
+
+def short_options(selector: Any) -> dict[str, Any]:
+    """As little training as it takes to run, of the options that this class of selectors has."""
+    short = {"epochs": 1, "max_steps": 12, "batch_size": 16, "device": "cpu"}
+    known = {field.name for field in dataclasses.fields(selector)}
+    return {name: value for name, value in short.items() if name in known}
 
 
 def blobs(n: int = 90, width: int = 4, classes: int = 3) -> tuple[Tensor, Tensor]:

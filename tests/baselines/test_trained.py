@@ -1,4 +1,4 @@
-"""What every selector that trains keeps to."""
+"""What every selector that trains keeps to, beside what tests/selectors/test_shared_selectors.py asks of all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import torch
 from autoal.errors import InvalidInput, MissingOutput
 from autoal.selectors.base import RoundState
 from baselines import SELECTORS, TRAINED
-from tests.baselines.rounds import blobs, images, round_of, waves
-
-SHORT = {"epochs": 1, "max_steps": 12, "batch_size": 16, "device": "cpu"}
+from tests.baselines.rounds import blobs, images, round_of, short_options, waves
 
 
 def short(name: str, **options):
     """The selector with as little training as it takes to run."""
-    known = {field.name for field in dataclasses.fields(SELECTORS[name])}
-    return SELECTORS[name](**{**{k: v for k, v in SHORT.items() if k in known}, **options})
+    return SELECTORS[name](**{**short_options(SELECTORS[name]), **options})
 
 
 def problem(selector, **options) -> RoundState:
@@ -39,12 +36,6 @@ def test_it_buys_distinct_points_of_the_pool_and_the_same_ones_again(name):
     assert len(first.utilities) == len(state.pool_ids)
     again = short(name).select(state, 7)
     assert torch.equal(first.positions, again.positions) and torch.equal(first.utilities, again.utilities)
-
-
-def test_it_can_take_the_whole_pool(name):
-    state = problem(short(name))
-    n = len(state.pool_ids)
-    assert sorted(short(name).select(state, n).positions.tolist()) == list(range(n))
 
 
 def test_no_label_of_the_pool_is_within_its_reach(name):

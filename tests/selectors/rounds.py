@@ -1,4 +1,4 @@
-"""Runs of a selector on made-up rounds, without a model: what the shared tests of selectors play."""
+"""Runs of a selector on made-up rounds, with and without a model: what the shared tests of selectors play."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from autoal.data import as_rows
+from autoal.models import TorchModel, TrainConfig
+from autoal.models.nets import MLP
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.selectors.base import RoundState, Selection, Selector
 from tests.helpers import random_outputs
 
-__all__ = ["FakeOracle", "World"]
+__all__ = ["FakeOracle", "ModelWorld", "World", "copied"]
 
 FIELDS = ("log_probs", "logits", "embeddings", "mc_log_probs", "inputs")
 
@@ -85,6 +87,41 @@ class World:
         if not getattr(selector, "cheats", False):
             return state
         return replace(state, oracle=FakeOracle(self.truth[state.pool_ids - 100]))
+
+
+class ModelWorld(World):
+    """The same points, with a small network that is trained anew in each round on the rows behind the ids: for
+    selectors that train, or look into the task model. With 0 classes a regression."""
+
+    def __init__(self, n: int = 48, labeled: int = 12, classes: int = 3, seed: int = 0) -> None:
+        super().__init__(n, labeled, max(classes, 2), seed)
+        if classes == 0:
+            noise = torch.randn(n, generator=generator(seed, "noise"), dtype=torch.float64)
+            self.truth = self.outputs.require("means").double() + 0.1 * noise
+        self.classes = classes
+
+    def state(self, round: int, labeled: Tensor, seed: int = 0) -> RoundState:
+        state = super().state(round, labeled, seed)
+        rows, known, pool = state.inputs, state.labeled_indices, state.pool_indices
+        assert known is not None and pool is not None
+        width = rows.row_shape[0]
+        config = TrainConfig(epochs=1, min_steps=6, batch_size=16)
+        model = TorchModel(lambda: MLP(width, self.classes, (8,)), config=config, device="cpu", mc_samples=3)
+        model.fit(rows, known, self.truth[known], self.classes, seed=seed)
+        fields = frozenset({"log_probs", "logits", "mc_log_probs"} if self.classes else {"means", "mc_means"})
+        sides = (
+            model.outputs(rows, indices, fields | {"embeddings", "inputs"}, seed=seed, device=torch.device("cpu"))
+            for indices in (pool, known)
+        )
+        return replace(state, view=PoolView(*sides, self.truth[known], self.classes), model=model)
+
+
+def copied(state: RoundState, rows: Tensor) -> RoundState:
+    """The same round where the points of the pool are copies of those at positions `rows` (N,)."""
+    assert state.pool_indices is not None
+    x = state.inputs.take(torch.arange(len(state.pool_ids) + len(state.labeled_ids))).clone()
+    x[state.pool_indices] = x[state.pool_indices[rows]]
+    return replace(state, view=replace(state.view, pool=state.view.pool[rows]), inputs=as_rows(x))
 
 
 def shuffled(state: RoundState, order: Tensor) -> RoundState:

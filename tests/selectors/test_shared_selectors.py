@@ -1,4 +1,5 @@
-"""What every selector promises that is not one candidate alone. A new one joins with its line in `SELECTORS`."""
+"""What every selector promises that is not one candidate alone. A new one joins with its line in `SELECTORS`, one that
+trains with its place in `TRAINED`: those play on rounds with inputs and a network, with little training."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from autoal.errors import MissingOutput, PoolExhausted
+from autoal.errors import InvalidInput, MissingOutput, PoolExhausted
 from autoal.experiment import cell as cell_module
 from autoal.experiment.cell import Cell, run_cell
 from autoal.experiment.config import SelectorSpec, parse_config
@@ -22,15 +24,16 @@ from autoal.outputs import ModelOutputs
 from autoal.selectors.base import RoundState, Selection, Selector
 from autoal.strategies import CANDIDATES
 from baselines import SELECTORS, TRAINED, make_selector
+from tests.baselines.rounds import short_options, waves
 from tests.helpers import seeded
 from tests.selectors.problems import QUICK
-from tests.selectors.rounds import World, shuffled
+from tests.selectors.rounds import ModelWorld, World, copied, shuffled
 
 PUBLISHED = {"first-uncertain", "voting-committee"}
 """They make published tables again, ties by position included, and have tests of their own."""
-NETWORKS = {selector.name for selector in TRAINED}
-"""They read inputs and a task model, which these rounds have not; `tests/baselines` holds them to the same."""
-NAMES = [name for name in SELECTORS if name not in {*CANDIDATES, *PUBLISHED, *NETWORKS}]
+NAMES = [name for name in SELECTORS if name not in {*CANDIDATES, *PUBLISHED}]
+OF_NETWORKS: dict[str, Any] = {selector.name: selector for selector in TRAINED}
+"""They read inputs and a task model, and take no candidates."""
 PLAIN = ["margin", "entropy", "kcenter"]
 """Candidates that draw nothing."""
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -40,6 +43,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "refine": {"candidates": PLAIN, "proposals": 6, "rounds": 2},
     "oracle_step": {"candidates": PLAIN, "batches": 2},
     "lal": {"synthetic_tasks": 2, "points": 3, "trees": 10},
+    "ceal": {"threshold": 1.0},
+    **{name: short_options(selector) for name, selector in OF_NETWORKS.items() if name != "ceal"},
 }
 """Where `candidates = PLAIN` is not what the tests want: settings that are over in a moment."""
 OWN_CANDIDATES = {"tcm", "selectal"}
@@ -70,9 +75,16 @@ def selector(name: str) -> Selector:
     return make(name)
 
 
+def world_of(name: str, **options: Any) -> World:
+    """Rounds that suit the selector: a regression only for what is defined for nothing else."""
+    if name not in OF_NETWORKS:
+        return World(**options)
+    return ModelWorld(classes=3 if "classification" in OF_NETWORKS[name].tasks else 0, **options)
+
+
 @pytest.fixture
-def world() -> World:
-    return World()
+def world(name: str) -> World:
+    return world_of(name)
 
 
 def answer(selector: Selector, world: World, state: RoundState, batch_size: int = B) -> Selection:
@@ -138,7 +150,7 @@ def test_killed_between_two_rounds_it_goes_on_as_if_nothing_had_happened(name: s
 
 
 def runs_of_all() -> dict[str, list[list[int]]]:
-    return {name: World().play(make(name), rounds=3) for name in NAMES}
+    return {name: world_of(name).play(make(name), rounds=3) for name in NAMES}
 
 
 def test_same_seed_same_run_in_another_process() -> None:
@@ -154,7 +166,8 @@ def test_same_seed_same_run_in_another_process() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_PLACE])
-def test_the_order_of_the_pool_does_not_matter(name: str, world: World) -> None:
+def test_the_order_of_the_pool_does_not_matter(name: str) -> None:
+    world = world_of(name)
     state = world.state(3, world.labeled)  # round 3, where all rules have settled
     order = torch.randperm(N, generator=seeded())
     straight = answer(make(name), world, state)
@@ -178,14 +191,13 @@ def test_it_leaves_the_global_generator_alone(selector: Selector, world: World) 
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_labels_of_one_class(selector: Selector) -> None:
-    world = World()
+def test_labels_of_one_class(selector: Selector, world: World) -> None:
     world.truth[:] = 1
     assert [len(batch) for batch in world.play(selector, rounds=2)] == [B, B]
 
 
-def test_a_label_of_each_class_and_no_more(selector: Selector) -> None:
-    world = World(labeled=3)
+def test_a_label_of_each_class_and_no_more(name: str, selector: Selector) -> None:
+    world = world_of(name, labeled=3)
     assert [len(batch) for batch in world.play(selector, rounds=2)] == [B, B]
 
 
@@ -206,13 +218,13 @@ def test_points_the_annotator_rejects(selector: Selector, world: World) -> None:
 def test_equal_points_and_copies_are_never_picked_twice(selector: Selector, world: World) -> None:
     state = world.state(0, world.labeled)
     for rows in (torch.zeros(N, dtype=torch.int64), torch.arange(N) % 4):
-        same = replace(state, view=replace(state.view, pool=state.view.pool[rows]))
+        same = copied(state, rows)
         for batch_size in (B, N):
             selector.reset()
             assert_valid(answer(selector, world, same, batch_size), N, batch_size)
 
 
-def test_a_model_that_gives_nothing_but_lengths_is_refused(selector: Selector, world: World) -> None:
+def test_a_round_that_gives_nothing_but_lengths_is_refused(selector: Selector, world: World) -> None:
     if selector.name.startswith("autoal"):
         pytest.skip("it makes what it lacks from embeddings")
     state = world.state(0, world.labeled)
@@ -221,8 +233,9 @@ def test_a_model_that_gives_nothing_but_lengths_is_refused(selector: Selector, w
         return ModelOutputs(gradient_norms=side.require("embeddings")[:, :2])
 
     view = replace(state.view, pool=poor(state.view.pool), labeled=poor(state.view.labeled))
-    with pytest.raises(MissingOutput):
-        answer(selector, world, replace(state, view=view))
+    state = replace(state, view=view, inputs=None, model=None)
+    with pytest.raises(InvalidInput if selector.name in OF_NETWORKS else MissingOutput):
+        answer(selector, world, state)
 
 
 def test_a_round_state_holds_no_label_of_the_pool() -> None:
@@ -232,15 +245,25 @@ def test_a_round_state_holds_no_label_of_the_pool() -> None:
     }  # fmt: skip
 
 
+def tiny_config(name: str, folder: Path) -> dict[str, Any]:
+    """One round of iris, or of a sine for what is defined for a regression alone; a network where one is read."""
+    config: dict[str, Any] = {
+        "name": "tiny", "datasets": ["iris"], "selectors": ["random"], "seeds": 1, "initial": {"per_class": 3},
+        "batch_size": 10, "rounds": 1, "max_pool": 60, "device": "cpu",
+    }  # fmt: skip
+    if name in OF_NETWORKS:
+        config["model"] = {"name": "mlp", "hidden": [8], "epochs": 1, "min_steps": 6}
+        if "classification" not in OF_NETWORKS[name].tasks:
+            x, y = waves(90)
+            np.savez(folder / "waves.npz", X=x.numpy(), y=y.numpy())
+            config |= {"datasets": [str(folder / "waves.npz")], "initial": 9, "metric": "log_rmse"}
+    return config
+
+
 def test_labels_of_the_pool_move_nothing_but_those_that_cheat(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = parse_config(
-        {
-            "name": "tiny", "datasets": ["iris"], "selectors": ["random"], "seeds": 1, "initial": {"per_class": 3},
-            "batch_size": 10, "rounds": 1, "max_pool": 60, "device": "cpu",
-        }
-    )  # fmt: skip
+    config = parse_config(tiny_config(name, tmp_path))
     selector, original, states = make(name), cell_module.make_task, []
 
     def other_labels(*arguments: Any) -> Any:
