@@ -19,6 +19,7 @@ from baselines.adversarial_bim import AdversarialBIM
 from baselines.adversarial_deepfool import AdversarialDeepFool
 from baselines.ceal import CEAL
 from baselines.loss_prediction import LossPrediction
+from baselines.nomu import NOMU
 from baselines.reproduction import FirstUncertain, VotingCommittee
 from baselines.rivals import RIVALS
 from baselines.single import Single
@@ -55,7 +56,7 @@ def _single(name: str, **options: Any) -> Selector:
     return Single(CANDIDATES[name](**options), name)
 
 
-TRAINED: tuple[Any, ...] = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool)
+TRAINED: tuple[Any, ...] = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool, NOMU)
 """Selectors that train something of their own, or look into the task model."""
 
 SELECTORS: dict[str, Factory] = {
