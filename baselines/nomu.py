@@ -172,7 +172,9 @@ class NOMU(TrainedSelector):
         """Pool and labeled points as rows of columns."""
         if self.on == "embeddings":
             view = problem.state.view
-            pool, labeled = (side.require("embeddings").float().to(problem.device) for side in (view.pool, view.labeled))
+            pool, labeled = (
+                side.require("embeddings").float().to(problem.device) for side in (view.pool, view.labeled)
+            )
             return pool, labeled
         if len(problem.shape) != 1:
             raise InvalidInput(f"nomu reads columns, got rows of shape {problem.shape}; set on='embeddings'")

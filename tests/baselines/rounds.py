@@ -20,7 +20,7 @@ __all__ = ["blobs", "images", "round_of", "short_options", "waves"]
 
 def short_options(selector: Any) -> dict[str, Any]:
     """As little training as it takes to run, of the options that this class of selectors has."""
-    short = {"epochs": 1, "max_steps": 12, "batch_size": 16, "device": "cpu"}
+    short = {"epochs": 1, "max_steps": 12, "batch_size": 16, "members": 2, "device": "cpu"}
     known = {field.name for field in dataclasses.fields(selector)}
     return {name: value for name, value in short.items() if name in known}
 
