@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from autoal import rng
 from autoal.compute import chunks, resolve_device
-from autoal.data.rows import Rows
+from autoal.data.rows import Rows, check_finite
 from autoal.errors import AutoALError, InvalidInput, UnknownName
 from autoal.models.evaluating import evaluating
 from autoal.models.nets import EmbeddingNet, ResNet18, default_net
@@ -190,6 +190,7 @@ class TrainedSelector(RoundSelector):
         device, rows = resolve_device(self.device), state.inputs
         # By all inputs together: the same numbers in every round, whoever is labeled.
         everything = torch.cat([state.pool_indices.cpu(), state.labeled_indices.cpu()]).sort().values
+        check_finite(rows, everything, "the inputs")
         scale = Standardise.of(rows, everything)
         labels = state.view.labels.to(device)
         if state.view.num_classes == 0:

@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 import torch
 
+from autoal.data import as_rows
 from autoal.errors import InvalidInput, MissingOutput
 from autoal.selectors.base import RoundState
 from baselines import SELECTORS, TRAINED
+from baselines._training import TrainedSelector
 from tests.baselines.rounds import blobs, images, round_of, short_options, waves
 
 
@@ -83,6 +85,16 @@ def test_a_round_without_inputs_is_refused(name):
     state = dataclasses.replace(problem(short(name)), inputs=None)
     with pytest.raises(InvalidInput, match="reads inputs"):
         short(name).select(state, 3)
+
+
+def test_inputs_that_are_no_numbers_are_refused(name):
+    if not issubclass(SELECTORS[name], TrainedSelector):
+        pytest.skip("trains no network of its own")
+    state = problem(short(name))
+    broken = state.inputs.take(torch.arange(len(state.inputs)))
+    broken[20, 0] = float("nan")
+    with pytest.raises(InvalidInput, match=r"1 of .* rows of the inputs hold NaN .*\[20\]"):
+        short(name).select(dataclasses.replace(state, inputs=as_rows(broken)), 3)
 
 
 def test_each_says_where_it_comes_from_and_what_it_costs():
