@@ -18,6 +18,7 @@ from autoal.strategies import CANDIDATES, resolve_candidates
 from baselines.adversarial_bim import AdversarialBIM
 from baselines.adversarial_deepfool import AdversarialDeepFool
 from baselines.ceal import CEAL
+from baselines.dalbt import DALBT
 from baselines.greedy_ensemble import GreedyEnsemble
 from baselines.loss_prediction import LossPrediction
 from baselines.nomu import NOMU
@@ -57,7 +58,7 @@ def _single(name: str, **options: Any) -> Selector:
     return Single(CANDIDATES[name](**options), name)
 
 
-TRAINED: tuple[Any, ...] = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool, NOMU, GreedyEnsemble)
+TRAINED: tuple[Any, ...] = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool, NOMU, GreedyEnsemble, DALBT)
 """Selectors that train something of their own, or look into the task model."""
 
 SELECTORS: dict[str, Factory] = {
