@@ -25,6 +25,7 @@ from baselines.nomu import NOMU
 from baselines.reproduction import FirstUncertain, VotingCommittee
 from baselines.rivals import RIVALS
 from baselines.single import Single
+from baselines.vaal import VAAL
 
 __all__ = ["SELECTORS", "TRAINED", "Single", "make_selector"]
 
@@ -58,7 +59,16 @@ def _single(name: str, **options: Any) -> Selector:
     return Single(CANDIDATES[name](**options), name)
 
 
-TRAINED: tuple[Any, ...] = (LossPrediction, CEAL, AdversarialBIM, AdversarialDeepFool, NOMU, GreedyEnsemble, DALBT)
+TRAINED: tuple[Any, ...] = (
+    LossPrediction,
+    CEAL,
+    AdversarialBIM,
+    AdversarialDeepFool,
+    NOMU,
+    GreedyEnsemble,
+    DALBT,
+    VAAL,
+)
 """Selectors that train something of their own, or look into the task model."""
 
 SELECTORS: dict[str, Factory] = {
