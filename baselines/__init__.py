@@ -24,6 +24,7 @@ from baselines.loss_prediction import LossPrediction
 from baselines.nomu import NOMU
 from baselines.reproduction import FirstUncertain, VotingCommittee
 from baselines.rivals import RIVALS
+from baselines.scal import SCAL
 from baselines.single import Single
 from baselines.vaal import VAAL
 
@@ -68,6 +69,7 @@ TRAINED: tuple[Any, ...] = (
     GreedyEnsemble,
     DALBT,
     VAAL,
+    SCAL,
 )
 """Selectors that train something of their own, or look into the task model."""
 
