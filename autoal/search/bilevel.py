@@ -46,11 +46,11 @@ def compose(
     log_value: Tensor | None = None,
 ) -> Tensor:
     """Mask (E, P) of the batch that `net` composes in each episode."""
+    rows = context.expand(episodes.count, -1)
     if log_value is None:
-        rows = context.expand(episodes.count, -1)
         log_value, _ = net.log_value(episodes.uncertainty, episodes.ranks, episodes.features, rows, capacity)
     return compose_episode(
-        log_value, episodes.squared_distances, episodes.covered, net.log_bandwidth, episodes.problem.batch,
+        log_value, episodes.squared_distances, episodes.covered, net.bandwidth(rows), episodes.problem.batch,
         parts=parts, temperature=temperature,
     )  # fmt: skip
 
@@ -63,16 +63,18 @@ def train_search_net(
     config: SearchConfig,
     *,
     capacity: float,
+    network: bool,
     effective_labels: float,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> SearchTrace:
-    """Moves `net` along the hypergradient, pulled to `prior` by shrinkage / effective_labels."""
+    """Moves `net` along the hypergradient, pulled to `prior` by shrinkage / effective_labels. Its shared network moves
+    only with `network`; what it does with the round's context is not for one round to learn."""
     engine = ENGINES[config.engine]
     globals_ = [net.logits, net.exponent, net.feature_weights]
     if config.learn_geometry:
         globals_.append(net.log_bandwidth)
     groups = [{"params": globals_, "lr": config.outer_lr}]
-    if capacity > 0:
+    if network:
         shared = [*net.first.parameters(), *net.second.parameters()]
         groups.append({"params": shared, "lr": 0.1 * config.outer_lr})
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))

@@ -31,8 +31,8 @@ def compose_episode(
     picks. `temperature` is in standard deviations of the log gains; None chooses hard, one mask of zeros and ones.
     """
     values = torch.exp(log_value - log_value.amax(dim=1, keepdim=True))
-    scale = torch.exp(-2.0 * log_bandwidth)
-    kernel = torch.exp(-squared_distances * scale)
+    scale = torch.exp(-2.0 * log_bandwidth).reshape(-1, 1)
+    kernel = torch.exp(-squared_distances * scale.unsqueeze(2))
     cover = torch.exp(-covered * scale)
     mask = torch.zeros_like(log_value)
     taken = torch.zeros_like(log_value, dtype=torch.bool)

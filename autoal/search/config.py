@@ -78,13 +78,17 @@ class SearchConfig(BaseModel):
     final_temperature: float = Field(0.2, gt=0)
     refresh: int = Field(2, ge=1)
     """In how many parts the relaxed batch is chosen; coverage is brought up to date after each."""
+    prior: str = "none"
+    """What SearchNet was taught beforehand on other tasks: "shipped" with the package, "none", or the path of a file
+    that `autoal pretrain` wrote. It is where the search starts, and what stands while the gate is closed."""
     anchor_exponent: float = Field(1.0, ge=0)
     """Power of the uncertainty in the value of a point, before anything is learned."""
     strength: float = Field(3.0, gt=0)
     """How far the weights over candidates can move the logarithm of a point's value."""
-    bandwidth: Literal["labeled", "neighbor"] = "labeled"
-    """Of the coverage kernel: smallest distance between labeled points (uncertainty herding), or the median
-    distance of a pool point to its b-th share of neighbors."""
+    bandwidth: Literal["spacing", "labeled", "neighbor"] = "spacing"
+    """Of the coverage kernel: a fifth of the labeled points are nearer than this to another one; smallest distance
+    between two of them (uncertainty herding), which two copies make tiny; or the median distance of a pool point to its
+    b-th share of neighbors."""
     learn_geometry: bool = True
     """Whether the kernel's bandwidth is learned too."""
     shrinkage: float = Field(0.1, ge=0)
@@ -93,6 +97,9 @@ class SearchConfig(BaseModel):
     """Each candidate proposes this many batches' worth of points."""
     proposals: Literal["union", "pool"] = "union"
     """Whether the batch is composed from the union of the proposals, or from the whole pool."""
+    open_set: bool = True
+    """Whether the value of a point is multiplied by the probability that it is of a known class, once the oracle has
+    rejected points."""
     value_heads: int = Field(5, ge=0)
     """Cross-fitted heads whose probabilities are averaged with the model's own in the uncertainty; 0: none."""
     network_from: int = Field(500, ge=0)

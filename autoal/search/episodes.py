@@ -31,6 +31,7 @@ from autoal.search.ranks import rank_scores
 from autoal.search.simulated import SimulatedModel
 from autoal.search.space import Space, geometry, log_reference_distance
 from autoal.strategies import Proposal, Strategy
+from autoal.strategies._coverage import smallest_labeled_distance
 
 __all__ = [
     "Episodes",
@@ -45,6 +46,10 @@ __all__ = [
 ]
 
 NamedCandidate = tuple[str, Strategy]
+CLOSEST = 0.2
+"""Share of the labeled points that lie within the bandwidth of another."""
+MEASURED = 2_000
+"""Labeled points, at most, whose distances make the bandwidth."""
 
 
 @dataclass(frozen=True)
@@ -312,14 +317,26 @@ def simulate(
 def bandwidth(labeled: Tensor, pool: Tensor, config: SearchConfig, batch_size: int) -> float:
     """Of the coverage kernel, on normalised points. Raises nothing; 1 where there is nothing to measure."""
     if config.bandwidth == "labeled":
-        from autoal.strategies._coverage import smallest_labeled_distance
-
         return smallest_labeled_distance(labeled)
+    if config.bandwidth == "spacing":
+        return _spacing(labeled)
     if len(pool) < 2:
         return 1.0
     sample = pool[:: max(1, len(pool) // 1000)]
     neighbor = min(len(sample) - 1, max(1, len(sample) // max(2, batch_size)))
     return float(_squared(sample, sample).kthvalue(neighbor + 1, dim=1).values.median().sqrt().clamp_min(1e-3))
+
+
+def _spacing(labeled: Tensor) -> float:
+    """Distance from a labeled point to its nearest other one that a fifth of them undercut; copies do not count."""
+    if len(labeled) > MEASURED:
+        labeled = labeled[torch.linspace(0, len(labeled) - 1, MEASURED, device=labeled.device).long()]
+    if len(labeled) < 2:
+        return 1.0
+    squared = _squared(labeled.double(), labeled.double()).fill_diagonal_(torch.inf)
+    nearest = squared.masked_fill_(squared < 1e-10, torch.inf).amin(1).sqrt()
+    nearest = nearest[nearest.isfinite()]
+    return max(float(nearest.quantile(CLOSEST)), 1e-3) if len(nearest) else 1.0
 
 
 def _squared(x: Tensor, y: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
 from autoal.search.config import SearchConfig
+from autoal.search.context import round_context
 from autoal.search.episodes import (
     Episodes,
     NamedCandidate,
@@ -32,16 +33,16 @@ from autoal.search.episodes import (
 )
 from autoal.search.evidence import Evidence, Finding
 from autoal.search.fit_net import bagged_heads, clipped_squares, with_bias
+from autoal.search.open_set import log_known
+from autoal.search.prior import anchor_net, numbers_of, restored
 from autoal.search.ranks import rank_scores
 from autoal.search.search_net import SearchNet
 from autoal.search.space import Space, geometry, log_reference_distance, nearest_distance
 from autoal.strategies import Proposal
 from autoal.strategies._coverage import greedy_coverage
 
-__all__ = ["Composed", "Learned", "Memory", "compose_batch", "fresh_net", "learn"]
+__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn"]
 
-NUM_FEATURES = 4
-NUM_CONTEXT = 4
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 EVALUATION = 10_000
@@ -72,29 +73,12 @@ class Memory:
 
     def restore(self, fresh: SearchNet, names: Sequence[str]) -> SearchNet:
         """A net with these numbers; a candidate not seen before starts at the mean of the others."""
-        net = copy.deepcopy(fresh)
-        if not self.shared:
-            return net
-        known = [self.logits[name] for name in names if name in self.logits]
-        default = sum(known) / len(known) if known else 0.0
-        with torch.no_grad():
-            for name, parameter in net.named_parameters():
-                if name == "logits":
-                    values = [self.logits.get(candidate, default) for candidate in names]
-                else:
-                    values = self.shared[name]
-                parameter.copy_(torch.tensor(values, dtype=parameter.dtype).reshape(parameter.shape))
-        return net
+        return restored(fresh, (self.logits, self.shared), names)
 
     def after(self, net: SearchNet, names: Sequence[str], evidence: Evidence) -> Memory:
         """This memory once `net` has been learned; candidates not asked this time keep their numbers."""
-        logits = {**self.logits, **dict(zip(names, net.logits.detach().cpu().tolist(), strict=True))}
-        shared = {
-            name: value.detach().cpu().reshape(-1).tolist()
-            for name, value in net.named_parameters()
-            if name != "logits"
-        }
-        return Memory(logits, shared, evidence)
+        logits, shared = numbers_of(net, names)
+        return Memory({**self.logits, **logits}, shared, evidence)
 
 
 @dataclass(frozen=True)
@@ -112,26 +96,6 @@ class Learned:
     reason: str
     trace: SearchTrace | None
     seconds: dict[str, float]
-
-
-def fresh_net(num_candidates: int, config: SearchConfig) -> SearchNet:
-    """SearchNet at the anchor."""
-    return SearchNet(
-        num_candidates, NUM_FEATURES, NUM_CONTEXT, exponent=config.anchor_exponent, strength=config.strength
-    )
-
-
-def round_context(view: PoolView, batch_size: int) -> Tensor:
-    """(G,) numbers that describe the round: labels per class, classes (1 in a regression), share labeled, batch over
-    labels."""
-    n_labeled, n_pool = len(view.labels), len(view)
-    per_class = math.log(max(1, n_labeled) / max(1, view.num_classes)) / 3
-    classes = math.log(max(1, view.num_classes)) / 3
-    return torch.tensor(
-        [per_class, classes, n_labeled / (n_labeled + n_pool), math.log(batch_size / max(1, n_labeled)) / 3],
-        dtype=torch.float32,
-        device=view.device,
-    )
 
 
 def network_share(n_labeled: int, config: SearchConfig) -> float:
@@ -158,8 +122,10 @@ def learn(
     """Learns SearchNet on episodes inside the labeled set; uses it only where held-out evidence says so."""
     names = [name for name, _ in candidates]
     n_labeled = len(view.labels)
-    anchor = fresh_net(len(candidates), config).to(view.device)
-    context, capacity = round_context(view, batch_size), network_share(n_labeled, config)
+    anchor = anchor_net(names, config).to(view.device)
+    context, share_of_network = round_context(view, space, batch_size), network_share(n_labeled, config)
+    # What the network was taught beforehand holds for any number of labels; what it learns here needs many.
+    capacity = 1.0 if config.prior != "none" else share_of_network
     prior = discounted(memory.restore(anchor, names), anchor, config.carry)
     seconds: dict[str, float] = {}
 
@@ -168,6 +134,8 @@ def learn(
 
     if len(candidates) < 2:
         return stay("one candidate: nothing to weigh")
+    if config.outer_steps == 0:
+        return stay("no steps of SearchNet were asked for")
     enough = config.gate_labels_per_class * (view.num_classes or CLASSES_OF_TARGETS)
     n_judges = 0 if validation is None else len(validation.labels)
     if n_labeled < enough or min(episode_sizes(n_labeled, config, n_judges)) < 3:
@@ -201,7 +169,7 @@ def learn(
         nets.append(copy.deepcopy(prior))
         trace = train_search_net(
             nets[-1], prior, side, context, config,
-            capacity=capacity, effective_labels=float(n_labeled), out_of_time=out_of_time,
+            capacity=capacity, network=share_of_network > 0, effective_labels=float(n_labeled), out_of_time=out_of_time,
         )  # fmt: skip
         traces.append(trace)
     seconds["search"] = perf_counter() - began
@@ -252,7 +220,7 @@ def _point_gains(
     anchor: SearchNet, net: SearchNet, episodes: Episodes, context: Tensor, config: SearchConfig, capacity: float
 ) -> tuple[Tensor, Tensor]:
     """For each point that validates in some episode: mean gain of `net` over the anchor, and the anchor's loss."""
-    before = point_losses(anchor, episodes, context, config, 0.0)
+    before = point_losses(anchor, episodes, context, config, capacity)
     after = point_losses(net, episodes, context, config, capacity)
     where = torch.stack([members[2] for members in episodes.members]).to(before.device).flatten()
     count = torch.bincount(where).to(before.dtype)
@@ -302,11 +270,13 @@ def compose_batch(
     uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
     net = learned.net
     with torch.no_grad():
-        log_value, weights = net.log_value(
-            uncertainty, ranks, z, learned.context, learned.capacity if learned.gate_open else 0.0
-        )
+        log_value, weights = net.log_value(uncertainty, ranks, z, learned.context, learned.capacity)
+        if config.open_set and view.rejected is not None:
+            foreign = space.project(view.rejected.to(view.device))
+            log_value = log_value + log_known(space.pool, space.labeled, foreign, config.head_l2)
     shape_pool, shape_labeled = (functional.normalize(geometry(side), dim=1) for side in (view.pool, view.labeled))
-    width = bandwidth(shape_labeled, shape_pool, config, batch_size) * math.exp(float(net.log_bandwidth.detach()))
+    factor = math.exp(float(net.bandwidth(learned.context).detach()))
+    width = factor * bandwidth(shape_labeled, shape_pool, config, batch_size)
     union = None
     if config.proposals == "union":
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))

@@ -8,8 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LIMIT", "SearchNet"]
+__all__ = ["LIMIT", "NUM_FEATURES", "SearchNet"]
 
+NUM_FEATURES = 4
+"""Of a point: distances to the labeled points and to its neighbors, and two of what heads think of it."""
 LIMIT = 3.0
 """A point's value can be moved by at most this factor in the exponent."""
 _SMALL = 1e-6
@@ -21,9 +23,10 @@ class SearchNet(nn.Module):
         q_n = u_n^(anchor + beta) exp(limit(strength sum_k (W_nk - 1/K)(r_nk - mean r_k) + w.z_n)).
 
     Few global numbers (a, beta, w, the kernel's log bandwidth) carry the search while labels are few; the shared
-    network h joins in by `capacity` g. At the start W is uniform, beta and w are zero: the value is the anchor's,
-    uncertainty to a power, which makes the composed batch that of uncertainty herding. The same h serves every
-    candidate, so the answer does not depend on their order.
+    network h joins in by `capacity` g. beta, w and the log bandwidth also move with the round: by `context_weights`
+    (2 + F, G) times the numbers that describe it, which one task alone cannot teach and a prior can. At the start W is
+    uniform, all else zero: the value is the anchor's, uncertainty to a power, which makes the composed batch that of
+    uncertainty herding. The same h serves every candidate, so the answer does not depend on their order.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class SearchNet(nn.Module):
         self.exponent = nn.Parameter(torch.zeros(()))
         self.feature_weights = nn.Parameter(torch.zeros(num_features))
         self.log_bandwidth = nn.Parameter(torch.zeros(()))
+        self.context_weights = nn.Parameter(torch.zeros(2 + num_features, num_context))
         hidden = 16
         width = 1 + num_features + num_context
         self.first = nn.Linear(width, hidden)
@@ -47,6 +51,10 @@ class SearchNet(nn.Module):
             self.second.bias.zero_()
         self.anchor_exponent = exponent
         self.strength = strength
+
+    def bandwidth(self, context: Tensor) -> Tensor:
+        """Log factor on the kernel's bandwidth (...,) in rounds that look like `context` (..., G)."""
+        return self.log_bandwidth + context @ self.context_weights[1]
 
     def weights(self, ranks: Tensor, features: Tensor, context: Tensor, capacity: float) -> Tensor:
         """(..., n, K) on the simplex, for ranks (..., n, K), features (..., n, F) and context (..., G)."""
@@ -66,6 +74,7 @@ class SearchNet(nn.Module):
         weights = self.weights(ranks, features, context, capacity)
         centred = ranks - ranks.mean(dim=-2, keepdim=True)
         preference = self.strength * ((weights - 1.0 / ranks.shape[-1]) * centred).sum(-1)
-        moved = preference + (features * self.feature_weights).sum(-1)
-        power = self.anchor_exponent + self.exponent
+        feature_weights = self.feature_weights + context @ self.context_weights[2:].T
+        moved = preference + (features * feature_weights.unsqueeze(-2)).sum(-1)
+        power = (self.anchor_exponent + self.exponent + context @ self.context_weights[0]).unsqueeze(-1)
         return power * torch.log(uncertainty.clamp_min(_SMALL)) + LIMIT * torch.tanh(moved / LIMIT), weights

@@ -14,7 +14,7 @@ from safetensors.torch import save as to_safetensors
 
 from autoal.errors import AutoALError, DataMissing, InvalidInput
 from autoal.search.config import search_config
-from autoal.search.round import fresh_net
+from autoal.search.prior import fresh_net
 from autoal.strategies import CANDIDATES, resolve_candidates
 
 __all__ = ["load_selector", "save_selector"]

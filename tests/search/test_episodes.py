@@ -8,7 +8,7 @@ from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search import episodes as module
 from autoal.search.config import SearchConfig
-from autoal.search.episodes import episode_sizes, importance_weights, simulate, split
+from autoal.search.episodes import bandwidth, episode_sizes, importance_weights, simulate, split
 from autoal.search.space import Space
 from autoal.selectors import AutoAL, RoundState
 from autoal.strategies import resolve_candidates
@@ -123,7 +123,20 @@ def test_with_one_candidate_and_the_whole_pool_the_batch_is_that_of_uncertainty_
     view = make_view(labeled=80)
     strategy = UncertaintyHerding(temperature=1.0)
     state = RoundState(view, 0, 0, torch.arange(120), torch.arange(120, 200))
-    chosen = AutoAL([strategy], search={"proposals": "pool", "value_heads": 0}).select(state, 12)
+    chosen = AutoAL([strategy], search={"proposals": "pool", "value_heads": 0, "bandwidth": "labeled"}).select(
+        state, 12
+    )
     alone = strategy.propose(view, 12, generator(0, "alone"))
     assert sorted(chosen.positions.tolist()) == sorted(alone.indices.tolist())
     assert "nothing to weigh" in chosen.diagnostics["gate"]["reason"]
+
+
+def test_the_bandwidth_is_what_a_fifth_of_the_labeled_points_undercut_and_copies_do_not_count():
+    angles = torch.tensor([0.0, 0.1, 0.3, 0.6, 1.0, 1.5])
+    points = torch.stack([angles.cos(), angles.sin()], dim=1)
+    gaps = torch.tensor([0.1, 0.1, 0.2, 0.3, 0.4, 0.5])  # to the nearer neighbor, along the circle
+    chords = 2 * (gaps / 2).sin()
+    assert bandwidth(points, points, SearchConfig(), 3) == pytest.approx(float(chords.quantile(0.2)), rel=1e-5)
+    copied = torch.cat([points, points])
+    assert bandwidth(copied, points, SearchConfig(), 3) == pytest.approx(float(chords.quantile(0.2)), rel=1e-4)
+    assert bandwidth(points[:1], points, SearchConfig(), 3) == 1.0
