@@ -17,6 +17,7 @@ LAYERS = [
     {"selectors"},
     {"session"},
     {"experiment"},
+    {"pretrain"},
     {"report"},
     {"study"},
     {"cli"},

@@ -24,7 +24,17 @@ from autoal.outputs import ModelOutputs, PoolView, check_outputs
 from autoal.rng import derive_seed
 from autoal.selectors.base import RoundState, Selection, Selector
 
-__all__ = ["Cell", "CellTimeLimit", "MakeSelector", "cells_of", "is_finished", "run_cell", "single_thread"]
+__all__ = [
+    "Bought",
+    "Cell",
+    "CellTimeLimit",
+    "MakeSelector",
+    "cells_of",
+    "is_finished",
+    "round_state",
+    "run_cell",
+    "single_thread",
+]
 
 MakeSelector = Callable[[SelectorSpec], Selector]
 """Must be a function at the top of a module where cells run in several processes."""
@@ -118,7 +128,7 @@ def _play(
     selector.reset()
     if records:
         selector.load_state_dict(store.read_state(len(records) - 1))
-    bought = _Bought(task, records)
+    bought = Bought(task, records)
     for number in range(len(records), config.rounds + 1):
         limit = config.cell_time_limit
         if limit is not None and number > len(records) and time.monotonic() - began > limit:
@@ -144,7 +154,7 @@ def _play(
         }
         diagnostics: Mapping[str, Any] = {}
         if not last:
-            state = _round_state(task, model, selector, bought, cell, number, device)
+            state = round_state(task, model, selector, bought, cell.seed, number, device)
             if getattr(selector, "cheats", False):
                 state = replace(state, oracle=_Retraining(config, cell, task, bought, number, device))
             clock.lap("outputs")
@@ -192,7 +202,7 @@ class _Retraining:
     config: ExperimentConfig
     cell: Cell
     task: Task
-    bought: _Bought
+    bought: Bought
     number: int
     device: torch.device
 
@@ -205,7 +215,7 @@ class _Retraining:
         return better(self.config.metric) * _measured(model, self.task)[self.config.metric]
 
 
-class _Bought:
+class Bought:
     """Which rows are in the pool, which are labeled, and what has been paid."""
 
     def __init__(self, task: Task, records: list[dict[str, Any]]) -> None:
@@ -229,16 +239,17 @@ class _Bought:
         return (~self.in_pool & ~self.task.rejected).nonzero().flatten()
 
 
-def _round_state(
-    task: Task, model: ModelAdapter, selector: Selector, bought: _Bought, cell: Cell, number: int, device: torch.device
+def round_state(
+    task: Task, model: ModelAdapter, selector: Selector, bought: Bought, seed: int, number: int, device: torch.device
 ) -> RoundState:
+    """What a selector may see in round `number`: outputs of the fitted `model`, and no label of the pool."""
     pool, labeled = bought.in_pool.nonzero().flatten(), bought.labeled()
     foreign = (~bought.in_pool & task.rejected).nonzero().flatten()
     # The predictions in any case: without a field a view has no length, and every model that is measured has them.
     predictions = "log_probs" if task.num_classes else "means"
     needs = (_asked(selector, task) | {predictions}) & frozenset(model.provides)
     # One seed for both calls: posterior sample k is the same function of the pool and of the labeled points.
-    seed = derive_seed(cell.seed, "outputs", number)
+    seed = derive_seed(seed, "outputs", number)
 
     def outputs(rows: Tensor, what: str) -> ModelOutputs:
         found = model.outputs(task.rows, rows, needs, seed=seed, device=device)
@@ -255,7 +266,7 @@ def _round_state(
     return RoundState(
         view=view,
         round=number,
-        seed=derive_seed(cell.seed, "selector"),
+        seed=derive_seed(seed, "selector"),
         pool_ids=task.ids[pool],
         labeled_ids=task.ids[labeled],
         inputs=task.rows,

@@ -41,7 +41,7 @@ from autoal.search.space import Space, geometry, log_reference_distance, nearest
 from autoal.strategies import Proposal
 from autoal.strategies._coverage import greedy_coverage
 
-__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn"]
+__all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "describe_pool", "learn", "untaught"]
 
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
@@ -103,6 +103,11 @@ def network_share(n_labeled: int, config: SearchConfig) -> float:
     if n_labeled < config.network_from:
         return 0.0
     return min(1.0, (n_labeled - config.network_from) / max(1.0, 3.0 * config.network_from))
+
+
+def untaught(net: SearchNet, context: Tensor, capacity: float, reason: str) -> Learned:
+    """A search that learned nothing in its round: `net` is used as it is."""
+    return Learned(net, net, Memory(), capacity, context, False, reason, None, {})
 
 
 @single_threaded()
@@ -233,6 +238,46 @@ def _point_gains(
 
 
 @dataclass(frozen=True)
+class Described:
+    """The pool as SearchNet sees it, and the space in which it is covered."""
+
+    ranks: Tensor
+    """(N, K)"""
+    uncertainty: Tensor
+    """(N,) in [0, 1]"""
+    features: Tensor
+    """(N, F)"""
+    shape_pool: Tensor
+    """(N, D) rows of length 1"""
+    shape_labeled: Tensor
+    """(L, D)"""
+    bandwidth: float
+    """Of the kernel, before SearchNet's factor."""
+
+
+def describe_pool(
+    view: PoolView, space: Space, proposals: Sequence[Proposal], config: SearchConfig, *, batch_size: int, seed: int
+) -> Described:
+    """Everything about the real pool that does not depend on SearchNet."""
+    ranks = torch.stack([rank_scores(proposal, batch_size) for proposal in proposals], dim=1).to(view.device)
+    rows = with_bias(space.labeled).unsqueeze(0)
+    labels = view.labels.unsqueeze(0)
+    folds = bagged_heads(
+        rows, standardised(labels, *target_scale(labels, view.num_classes)), config.value_heads,
+        num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "folds"),
+    )  # fmt: skip
+    committee = committee_of(folds, with_bias(space.pool).unsqueeze(0), config.value_heads, view.num_classes)
+    to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
+    log_sparsity = log_reference_distance(space.pool, space.reference)
+    answers = view.pool.require("log_probs" if view.num_classes else "means").float()
+    describe = point_features if view.num_classes else target_features
+    uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
+    shape_pool, shape_labeled = (functional.normalize(geometry(side), dim=1) for side in (view.pool, view.labeled))
+    width = bandwidth(shape_labeled, shape_pool, config, batch_size)
+    return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
+
+
+@dataclass(frozen=True)
 class Composed:
     """The batch of one round."""
 
@@ -255,28 +300,16 @@ def compose_batch(
     seed: int,
 ) -> Composed:
     """Greedy coverage of the pool, each point counting by its value, among what the candidates proposed."""
-    ranks = torch.stack([rank_scores(proposal, batch_size) for proposal in proposals], dim=1).to(view.device)
-    features = with_bias(space.labeled).unsqueeze(0)
-    labels = view.labels.unsqueeze(0)
-    folds = bagged_heads(
-        features, standardised(labels, *target_scale(labels, view.num_classes)), config.value_heads,
-        num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "folds"),
-    )  # fmt: skip
-    committee = committee_of(folds, with_bias(space.pool).unsqueeze(0), config.value_heads, view.num_classes)
-    to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
-    log_sparsity = log_reference_distance(space.pool, space.reference)
-    answers = view.pool.require("log_probs" if view.num_classes else "means").float()
-    describe = point_features if view.num_classes else target_features
-    uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
+    seen = describe_pool(view, space, proposals, config, batch_size=batch_size, seed=seed)
     net = learned.net
     with torch.no_grad():
-        log_value, weights = net.log_value(uncertainty, ranks, z, learned.context, learned.capacity)
+        log_value, weights = net.log_value(
+            seen.uncertainty, seen.ranks, seen.features, learned.context, learned.capacity
+        )
         if config.open_set and view.rejected is not None:
             foreign = space.project(view.rejected.to(view.device))
             log_value = log_value + log_known(space.pool, space.labeled, foreign, config.head_l2)
-    shape_pool, shape_labeled = (functional.normalize(geometry(side), dim=1) for side in (view.pool, view.labeled))
-    factor = math.exp(float(net.bandwidth(learned.context).detach()))
-    width = factor * bandwidth(shape_labeled, shape_pool, config, batch_size)
+        width = seen.bandwidth * math.exp(float(net.bandwidth(learned.context)))
     union = None
     if config.proposals == "union":
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
@@ -285,7 +318,7 @@ def compose_batch(
         evaluation = torch.randperm(len(view), generator=generator(seed, "compose", "evaluation"))[:EVALUATION]
         evaluation = evaluation.sort().values.to(view.device)
     positions, _, _ = greedy_coverage(
-        shape_pool, torch.exp(log_value - log_value.amax()), shape_labeled, batch_size,
+        seen.shape_pool, torch.exp(log_value - log_value.amax()), seen.shape_labeled, batch_size,
         bandwidth=width, candidates=union, evaluation=evaluation, normalise=False, prices_N=view.costs,
         rng=generator(seed, "compose", "ties"),
     )  # fmt: skip

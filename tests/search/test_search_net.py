@@ -63,6 +63,7 @@ def test_one_candidate_moves_nothing():
     with torch.no_grad():
         made.feature_weights.zero_()
         made.exponent.zero_()
+        made.context_weights.zero_()
     value, _ = made.log_value(uncertainty, ranks, features, context, 0.0)
     assert torch.allclose(value, torch.log(uncertainty), atol=1e-6)
 
