@@ -104,7 +104,8 @@ class NOMU(TrainedSelector):
     once, joint training (`detach = False`); width, 1000 steps, batches and `detach` are ours.
 
     `on`: `inputs` are columns; images go by `embeddings`, those of the task model. `batch` (ours, since the source asks
-    for one point at a time): the largest uncertainties (`top`), or points drawn in proportion to them (`power`).
+    for one point at a time): points drawn in proportion to their uncertainty (`power`), or the largest (`top`), which
+    are neighbours in one gap and lose to random batches.
     """
 
     name: ClassVar[str] = "nomu"
@@ -126,7 +127,7 @@ class NOMU(TrainedSelector):
     detach: bool = True
     around: str = "auto"
     on: str = "inputs"
-    batch: str = "top"
+    batch: str = "power"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -87,14 +87,14 @@ def line(scale: float = 1.0, shift: float = 0.0) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize("detach", [True, False])
 def test_it_asks_for_the_gap_between_the_labels(detach):
     x, y = line()
-    answer = NOMU(device="cpu", width=64, max_steps=600, detach=detach).select(round_of(x, y, 10), 5)
+    answer = NOMU(device="cpu", width=64, max_steps=600, detach=detach, batch="top").select(round_of(x, y, 10), 5)
     assert float(x[10:][answer.positions].abs().max()) < 0.35
     at, u = x[10:, 0], answer.utilities
     assert float(u[(at.abs() > 0.36)].mean()) < float(u[at.abs() < 0.1].mean()) / 3
 
 
 def test_uncertainty_is_in_units_of_the_targets():
-    short = {"device": "cpu", "width": 16, "max_steps": 50}
+    short = {"device": "cpu", "width": 16, "max_steps": 50, "batch": "top"}
     plain, larger = (NOMU(**short).select(round_of(*line(*how), 10), 5) for how in ((1.0, 0.0), (8.0, 0.0)))
     assert torch.allclose(8 * plain.utilities, larger.utilities)
     moved = NOMU(**short).select(round_of(*line(1.0, 1024.0), 10), 5)
@@ -102,12 +102,13 @@ def test_uncertainty_is_in_units_of_the_targets():
 
 
 def test_without_a_pull_outwards_nothing_is_uncertain():
-    answer = NOMU(device="cpu", width=16, max_steps=400, outward=0.0, least=1e-6).select(round_of(*line(), 10), 5)
+    selector = NOMU(device="cpu", width=16, max_steps=400, outward=0.0, least=1e-6, batch="top")
+    answer = selector.select(round_of(*line(), 10), 5)
     assert float(answer.utilities.max()) < 0.02
 
 
 def test_a_drawn_batch_spreads_and_its_scores_put_the_picks_first():
-    answer = NOMU(device="cpu", width=16, max_steps=30, batch="power").select(round_of(*line(), 10), 9)
+    answer = NOMU(device="cpu", width=16, max_steps=30).select(round_of(*line(), 10), 9)
     assert answer.utilities.argsort(descending=True)[:9].tolist() == answer.positions.tolist()
 
 
