@@ -19,6 +19,7 @@ from baselines.adversarial_bim import AdversarialBIM
 from baselines.adversarial_deepfool import AdversarialDeepFool
 from baselines.ceal import CEAL
 from baselines.dalbt import DALBT
+from baselines.dacs_loss_prediction import DACSLossPrediction
 from baselines.greedy_ensemble import GreedyEnsemble
 from baselines.loss_prediction import LossPrediction
 from baselines.nomu import NOMU
@@ -70,6 +71,7 @@ TRAINED: tuple[Any, ...] = (
     DALBT,
     VAAL,
     SCAL,
+    DACSLossPrediction,
 )
 """Selectors that train something of their own, or look into the task model."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -80,9 +81,10 @@ class LossPrediction(TrainedSelector):
 
 def train_with_loss_head(
     net: EmbeddingNet, problem: Problem, steps: int, batch_size: int, lr: float, margin: float, weight: float,
-    detach: float,
+    detach: float, beside: tuple[nn.Module, Callable[[list[Tensor], Tensor], Tensor]] | None = None,
 ) -> tuple[EmbeddingNet, LossHead, list[float]]:  # fmt: skip
-    """Trains `net` with a loss head on the labeled points."""
+    """Trains `net` with a loss head on the labeled points; `beside` is a further head and its loss, by the features of
+    the stages and the labels of a batch."""
     head = LossHead(stage_widths(net, problem)).to(problem.device)
     batches = stream(len(problem.labeled), batch_size, problem.draws("batches"))
 
@@ -91,10 +93,12 @@ def train_with_loss_head(
         stages = net.stages(problem.labeled[batch])
         each = supervised_loss(net.head(net.dropout(stages[-1])), problem.labels[batch.to(problem.device)])
         seen = [features.detach() for features in stages] if step >= detach * steps else stages
-        return each.mean() + weight * pair_loss(head(seen), each.detach(), margin)
+        loss = each.mean() + weight * pair_loss(head(seen), each.detach(), margin)
+        return loss if beside is None else loss + beside[1](stages, problem.labels[batch.to(problem.device)])
 
     net.train()
-    losses = descend([*net.parameters(), *head.parameters()], loss_of, steps, lr, "the loss head")
+    further = [] if beside is None else list(beside[0].parameters())
+    losses = descend([*net.parameters(), *head.parameters(), *further], loss_of, steps, lr, "the loss head")
     return net, head, losses
 
 

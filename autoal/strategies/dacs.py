@@ -84,19 +84,25 @@ class DACS(Strategy):
         return frozenset({"embeddings"} if self.uncertainty is None else {"embeddings", "log_probs"})
 
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
-        self._check(view.task)
+        self.check(view.task)
         pool, labeled = (unit_rows(side) for side in principal_coordinates(*pool_and_labeled(view), self.width))
-        density = neighbour_density(pool, self.neighbours) if self.density == "knn" else bucket_density(pool)
-        group = natural_breaks(density, self.groups)
         wanted = batch_size if self.uncertainty is None else min(len(pool), self.factor * batch_size)
-        picks, nearest = _grouped_k_center(pool, labeled, group, self._quotas(density, group, wanted), rng)
+        picks, nearest = self.spread(pool, labeled, wanted, rng)
         if self.uncertainty is None:
             return ordered(picks, nearest)
         doubt = by_rows(MEASURES[self.uncertainty], view.pool.require("log_probs"))
         best = random_ties(doubt[picks], rng)[:batch_size]
         return ordered(picks[best], nearest)
 
-    def _check(self, task: str) -> None:
+    def spread(self, pool_N_K: Tensor, labeled_L_K: Tensor, wanted: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(wanted,) positions of rows of length 1, in order, and (N,) squared distance of each to the nearest labeled
+        one: without a look at any uncertainty."""
+        density = neighbour_density(pool_N_K, self.neighbours) if self.density == "knn" else bucket_density(pool_N_K)
+        group = natural_breaks(density, self.groups)
+        return _grouped_k_center(pool_N_K, labeled_L_K, group, self._quotas(density, group, wanted), rng)
+
+    def check(self, task: str) -> None:
+        """Raises InvalidInput or UnknownName for an option that cannot be."""
         for name, least in (("groups", 1), ("neighbours", 1), ("width", 1), ("factor", 1)):
             if getattr(self, name) < least:
                 raise InvalidInput(f"got {name}={getattr(self, name)}; wanted {least} or more")
