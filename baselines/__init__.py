@@ -28,6 +28,7 @@ from baselines.rivals import RIVALS
 from baselines.scal import SCAL
 from baselines.single import Single
 from baselines.vaal import VAAL
+from baselines.tod import TOD
 
 __all__ = ["SELECTORS", "TRAINED", "Single", "make_selector"]
 
@@ -72,6 +73,7 @@ TRAINED: tuple[Any, ...] = (
     VAAL,
     SCAL,
     DACSLossPrediction,
+    TOD,
 )
 """Selectors that train something of their own, or look into the task model."""
 
