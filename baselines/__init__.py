@@ -18,8 +18,8 @@ from autoal.strategies import CANDIDATES, resolve_candidates
 from baselines.adversarial_bim import AdversarialBIM
 from baselines.adversarial_deepfool import AdversarialDeepFool
 from baselines.ceal import CEAL
-from baselines.dalbt import DALBT
 from baselines.dacs_loss_prediction import DACSLossPrediction
+from baselines.dalbt import DALBT
 from baselines.greedy_ensemble import GreedyEnsemble
 from baselines.loss_prediction import LossPrediction
 from baselines.nomu import NOMU
@@ -27,8 +27,9 @@ from baselines.reproduction import FirstUncertain, VotingCommittee
 from baselines.rivals import RIVALS
 from baselines.scal import SCAL
 from baselines.single import Single
-from baselines.vaal import VAAL
 from baselines.tod import TOD
+from baselines.vaal import VAAL
+from baselines.waal import WAAL
 
 __all__ = ["SELECTORS", "TRAINED", "Single", "make_selector"]
 
@@ -71,6 +72,7 @@ TRAINED: tuple[Any, ...] = (
     GreedyEnsemble,
     DALBT,
     VAAL,
+    WAAL,
     SCAL,
     DACSLossPrediction,
     TOD,

@@ -105,7 +105,7 @@ class NOMU(TrainedSelector):
 
     `on`: `inputs` are columns; images go by `embeddings`, those of the task model. `batch` (ours, since the source asks
     for one point at a time): points drawn in proportion to their uncertainty (`power`), or the largest (`top`), which
-    are neighbours in one gap and lose to random batches.
+    are often neighbours in one gap.
     """
 
     name: ClassVar[str] = "nomu"
