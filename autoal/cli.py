@@ -241,6 +241,9 @@ def pretrain(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="A data set that is not taught on, but measured on; may be repeated.")
     ] = None,
+    landscape: Annotated[
+        int, typer.Option(help="Teach nothing; move one number at a time, on every n-th lesson.", min=0)
+    ] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Train SearchNet by the hypergradient through rounds of many tasks, and write what it has learned.
@@ -250,20 +253,27 @@ def pretrain(
 
     Example: autoal pretrain configs/pretrain/default.toml --leave-out digits
     """
+    from autoal.pretrain import collect, read_recipe
+    from autoal.pretrain import landscape as look_around
     from autoal.pretrain import pretrain as teach
-    from autoal.pretrain import read_recipe
 
     read = read_recipe(recipe)
     with _progress("done", quiet) as advance:
-        gains = teach(
-            read, out, leave_out or (),
-            lambda stage, done, total: advance(done, total, stage) if advance is not None else None,
-        )  # fmt: skip
+
+        def show(stage: str, done: int, total: int) -> None:
+            if advance is not None:
+                advance(done, total, stage)
+
+        if landscape:
+            gains = look_around(collect(read, show), landscape, show)
+        else:
+            gains = teach(read, out, leave_out or (), show)
     console = Console(highlight=False)
     console.print("gain in one true step, log of held-out loss against the untaught net (standard error):")
     for gain in gains:
         console.print(escape(f"  {gain.lessons}: {gain.mean:+.4f} ({gain.error:.4f}), {gain.count} lessons"))
-    console.print(escape(f"prior: {out}; use it by search.prior = {str(out)!r}"), soft_wrap=True)
+    if not landscape:
+        console.print(escape(f"prior: {out}; use it by search.prior = {str(out)!r}"), soft_wrap=True)
 
 
 @app.command(short_help="The candidate strategies, as a table.")

@@ -1,5 +1,6 @@
 """SearchNet taught beforehand: the hypergradient through rounds of tasks whose labels are all known."""
 
-from autoal.pretrain.learn import Gain, Progress, Recipe, pretrain, read_recipe
+from autoal.pretrain.landscape import landscape
+from autoal.pretrain.learn import Gain, Progress, Recipe, collect, pretrain, read_recipe
 
-__all__ = ["Gain", "Progress", "Recipe", "pretrain", "read_recipe"]
+__all__ = ["Gain", "Progress", "Recipe", "collect", "landscape", "pretrain", "read_recipe"]

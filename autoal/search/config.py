@@ -79,8 +79,8 @@ class SearchConfig(BaseModel):
     refresh: int = Field(2, ge=1)
     """In how many parts the relaxed batch is chosen; coverage is brought up to date after each."""
     prior: str = "none"
-    """What SearchNet was taught beforehand on other tasks: "shipped" with the package, "none", or the path of a file
-    that `autoal pretrain` wrote. It is where the search starts, and what stands while the gate is closed."""
+    """What SearchNet was taught beforehand on other tasks: "none", or the path of a file that
+    `autoal pretrain` wrote. It is where the search starts, and what stands while the gate is closed."""
     anchor_exponent: float = Field(1.0, ge=0)
     """Power of the uncertainty in the value of a point, before anything is learned."""
     strength: float = Field(3.0, gt=0)

@@ -1,6 +1,6 @@
 """What SearchNet knows before it sees a task: numbers learned beforehand on other tasks, as plain JSON.
 
-`autoal pretrain` makes such a file; one comes with the package. Candidates are known by name: one that the file has not
+`autoal pretrain` makes such a file. Candidates are known by name: one that the file has not
 seen starts at the mean of those it has.
 """
 
@@ -10,7 +10,6 @@ import copy
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ __all__ = ["Numbers", "anchor_net", "fresh_net", "numbers_of", "read_prior", "re
 
 Numbers = tuple[dict[str, float], dict[str, list[float]]]
 """Weights over candidates, by name, and every other parameter of SearchNet, by name."""
-SHIPPED = "prior.json"
 
 
 def fresh_net(num_candidates: int, config: SearchConfig) -> SearchNet:
@@ -66,21 +64,16 @@ def restored(fresh: SearchNet, numbers: Numbers, names: Sequence[str]) -> Search
 
 @functools.lru_cache(maxsize=8)
 def read_prior(where: str) -> Numbers:
-    """The numbers of a file, of the one that comes with the package ("shipped"), or none at all ("none").
+    """The numbers of a file; none at all for "none".
 
     Raises DataMissing where there is no such file, InvalidInput where it is not a prior.
     """
     if where == "none":
         return {}, {}
-    if where == "shipped":
-        text = resources.files("autoal.search").joinpath(SHIPPED).read_text(encoding="utf-8")
-    else:
-        try:
-            text = Path(where).read_text(encoding="utf-8")
-        except OSError as error:
-            raise DataMissing(
-                f"prior {where!r}: {error.strerror}; wanted a file that `autoal pretrain` wrote"
-            ) from error
+    try:
+        text = Path(where).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataMissing(f"prior {where!r}: {error.strerror}; wanted a file `autoal pretrain` wrote") from error
     try:
         found = json.loads(text)
         return _checked(found)

@@ -10,7 +10,7 @@ import torch
 
 from autoal.errors import ConfigError, DataMissing, InvalidInput
 from autoal.experiment.config import read_config
-from autoal.pretrain import Recipe, pretrain, read_recipe
+from autoal.pretrain import Recipe, landscape, pretrain, read_recipe
 from autoal.pretrain.learn import Lessons, collect, mean_gain, train
 from autoal.pretrain.lessons import lessons_of
 from autoal.pretrain.synthetic import synthetic_task
@@ -115,7 +115,13 @@ def test_a_wrong_recipe_is_named(tmp_path: Path):
         read_recipe(tmp_path / "recipe.toml")
 
 
-def test_the_shipped_recipe_is_taught_on_development_sets_alone():
+def test_the_recipe_that_comes_along_is_taught_on_development_sets_alone():
     development = {spec.name for spec in read_config(CONFIGS / "dev.toml").datasets}
     for path in (CONFIGS / "pretrain").glob("*.toml"):
         assert {spec.name for spec in read_recipe(path).datasets} <= development
+
+
+def test_the_landscape_moves_one_number_at_a_time(lessons: Lessons):
+    found = {gain.lessons: gain for gain in landscape(lessons, every=2)}
+    assert {"exponent -0.5", "log_bandwidth +1", "feature_weights 3 +0.4", "margin +1"} <= set(found)
+    assert len(found) == 2 + 3 + 2 * 4 + len(CANDIDATES) and all(gain.count == 2 for gain in found.values())
