@@ -19,7 +19,7 @@ from autoal.search.context import round_context
 from autoal.search.fit_net import HeadProblem, fit_heads, with_bias
 from autoal.search.prior import anchor_net
 from autoal.search.round import Described, compose_batch, describe_pool, untaught
-from autoal.search.space import Space
+from autoal.search.space import Space, squared_distances
 from autoal.selectors.portfolio import NamedCandidate, needs_of
 from autoal.strategies import Proposal
 
@@ -146,13 +146,9 @@ def _lesson(
         ranks=seen.ranks,
         uncertainty=seen.uncertainty,
         features=seen.features,
-        squared_distances=_squared(seen.shape_pool, seen.shape_pool) / unit,
-        covered=_squared(seen.shape_pool, seen.shape_labeled).amin(1) / unit,
+        squared_distances=squared_distances(seen.shape_pool, seen.shape_pool) / unit,
+        covered=squared_distances(seen.shape_pool, seen.shape_labeled).amin(1) / unit,
         context=round_context(view, space, batch_size),
         problem=problem,
         start=heads.weight.detach(),
     )
-
-
-def _squared(x: Tensor, y: Tensor) -> Tensor:
-    return (x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)

@@ -29,7 +29,7 @@ from autoal.search.fit_net import (
 )
 from autoal.search.ranks import rank_scores
 from autoal.search.simulated import SimulatedModel
-from autoal.search.space import Space, geometry, log_reference_distance
+from autoal.search.space import Space, geometry, log_reference_distance, squared_distances
 from autoal.strategies import Proposal, Strategy
 from autoal.strategies._coverage import smallest_labeled_distance
 
@@ -277,7 +277,9 @@ def simulate(
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
     shape = functional.normalize(geometry(view.labeled), dim=1)
-    to_support = torch.stack([_squared(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)])
+    to_support = torch.stack(
+        [squared_distances(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)]
+    )
     log_sparsity = log_reference_distance(space.labeled, space.reference)[p]
     to_labeled = 0.5 * torch.log(to_support + 1e-6)
     if view.num_classes:
@@ -299,8 +301,8 @@ def simulate(
         proposals.append(row)
         ranks.append(torch.stack([rank_scores(proposal, batch) for proposal in row], dim=1))
         scale = bandwidth(shape[s[e]], shape[p[e]], config, wanted) ** 2
-        distances.append(_squared(shape[p[e]], shape[p[e]]) / scale)
-        covered.append(_squared(shape[p[e]], shape[s[e]]).amin(1) / scale)
+        distances.append(squared_distances(shape[p[e]], shape[p[e]]) / scale)
+        covered.append(squared_distances(shape[p[e]], shape[s[e]]).amin(1) / scale)
     return Episodes(
         problem=problem,
         heads=heads,
@@ -324,7 +326,7 @@ def bandwidth(labeled: Tensor, pool: Tensor, config: SearchConfig, batch_size: i
         return 1.0
     sample = pool[:: max(1, len(pool) // 1000)]
     neighbor = min(len(sample) - 1, max(1, len(sample) // max(2, batch_size)))
-    return float(_squared(sample, sample).kthvalue(neighbor + 1, dim=1).values.median().sqrt().clamp_min(1e-3))
+    return float(squared_distances(sample, sample).kthvalue(neighbor + 1, dim=1).values.median().sqrt().clamp_min(1e-3))
 
 
 def _spacing(labeled: Tensor) -> float:
@@ -333,14 +335,10 @@ def _spacing(labeled: Tensor) -> float:
         labeled = labeled[torch.linspace(0, len(labeled) - 1, MEASURED, device=labeled.device).long()]
     if len(labeled) < 2:
         return 1.0
-    squared = _squared(labeled.double(), labeled.double()).fill_diagonal_(torch.inf)
+    squared = squared_distances(labeled.double(), labeled.double()).fill_diagonal_(torch.inf)
     nearest = squared.masked_fill_(squared < 1e-10, torch.inf).amin(1).sqrt()
     nearest = nearest[nearest.isfinite()]
     return max(float(nearest.quantile(CLOSEST)), 1e-3) if len(nearest) else 1.0
-
-
-def _squared(x: Tensor, y: Tensor) -> Tensor:
-    return (x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
 
 
 def target_scale(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from autoal.compute import chunks
 from autoal.outputs import ModelOutputs, PoolView
 
-__all__ = ["Space", "geometry", "log_reference_distance", "nearest_distance"]
+__all__ = ["Space", "geometry", "log_reference_distance", "nearest_distance", "squared_distances"]
 
 REFERENCE = 1000
 """Pool points against which local density is measured."""
@@ -75,6 +75,11 @@ def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) ->
         moved = (x[rows] - mean.to(x.dtype)) / scale.to(x.dtype)
         out[rows] = moved @ turn if turn is not None else moved
     return out
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """(n, m) squared distances between the rows of `x` and of `y`: for episodes, not for pools."""
+    return (x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
 
 
 def nearest_distance(x: Tensor, to: Tensor, neighbor: int = 1) -> Tensor:
