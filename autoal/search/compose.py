@@ -7,11 +7,54 @@ import math
 import torch
 from torch import Tensor
 
+from autoal.rng import generator
 from autoal.search.relax import soft_top_k
+from autoal.strategies._coverage import greedy_coverage
+from autoal.strategies._dpp import greedy_map
+from autoal.strategies.base import random_ties
 
-__all__ = ["compose_episode"]
+__all__ = ["compose_episode", "compose_pool"]
 
+EVALUATION = 10_000
+"""Pool points over which coverage is summed, at most."""
 _TINY = 1e-12
+
+
+@torch.no_grad()
+def compose_pool(
+    log_value: Tensor,
+    rows: Tensor,
+    covered_by: Tensor,
+    batch_size: int,
+    *,
+    how: str,
+    bandwidth: float,
+    candidates: Tensor | None,
+    prices: Tensor | None,
+    seed: int,
+) -> Tensor:
+    """Positions (b,) in a pool of log values (N,) and rows (N, D) of length 1, among `candidates` or all.
+
+    `how` is `SearchConfig.composition`. In "coverage", what `covered_by` (L, D) covers counts for nothing, and gain per
+    price where there are `prices` (N,); the other two know neither.
+    """
+    value = torch.exp(log_value - log_value.amax())
+    ties = generator(seed, "compose", "ties")
+    if how == "coverage":
+        evaluation = None
+        if len(rows) > EVALUATION:
+            evaluation = torch.randperm(len(rows), generator=generator(seed, "compose", "evaluation"))[:EVALUATION]
+            evaluation = evaluation.sort().values.to(rows.device)
+        return greedy_coverage(
+            rows, value, covered_by, batch_size, bandwidth=bandwidth, candidates=candidates, evaluation=evaluation,
+            normalise=False, prices_N=prices, rng=ties,
+        )[0]  # fmt: skip
+    among = torch.arange(len(rows), device=rows.device) if candidates is None else candidates.to(rows.device)
+    order = random_ties(value[among], ties)
+    first = greedy_map(batch_size, features=value[among, None] * rows[among]) if how == "dpp" else order[:0]
+    # Where the rank of the rows is used up before the batch is full, the highest values left follow.
+    rest = order[~torch.isin(order, first)]
+    return among[torch.cat([first, rest])[:batch_size]]
 
 
 def compose_episode(

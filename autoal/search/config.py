@@ -97,6 +97,11 @@ class SearchConfig(BaseModel):
     """Each candidate proposes this many batches' worth of points."""
     proposals: Literal["union", "pool"] = "union"
     """Whether the batch is composed from the union of the proposals, or from the whole pool."""
+    composition: Literal["coverage", "top", "dpp"] = "coverage"
+    """How values become a batch: greedy coverage of the pool weighted by value, the highest values, or the mode of a
+    k-DPP whose quality is the value."""
+    space: Literal["embedding", "centred"] = "embedding"
+    """In which coverage is measured: directions of the embeddings as they are, or from their mean."""
     open_set: bool = True
     """Whether the value of a point is multiplied by the probability that it is of a known class, once the oracle has
     rejected points."""

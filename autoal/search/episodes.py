@@ -29,7 +29,7 @@ from autoal.search.fit_net import (
 )
 from autoal.search.ranks import rank_scores
 from autoal.search.simulated import SimulatedModel
-from autoal.search.space import Space, geometry, log_reference_distance, squared_distances
+from autoal.search.space import Space, coverage_rows, log_reference_distance, squared_distances
 from autoal.strategies import Proposal, Strategy
 from autoal.strategies._coverage import smallest_labeled_distance
 
@@ -276,7 +276,7 @@ def simulate(
     )  # fmt: skip
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
-    shape = functional.normalize(geometry(view.labeled), dim=1)
+    shape = coverage_rows(view.labeled, space.labeled, config.space)
     to_support = torch.stack(
         [squared_distances(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)]
     )

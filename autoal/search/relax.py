@@ -36,19 +36,17 @@ def soft_top_k(scores: Tensor, k: float | Tensor, temperature: float | Tensor) -
         tolerance = 1e-10 if scores.dtype == torch.float64 else 1e-5
         low = torch.where(eligible, s, big).amin(-1, keepdim=True) - margin
         high = torch.where(eligible, s, -big).amax(-1, keepdim=True) + margin
-        tau = 0.5 * (low + high)
+        tau = _hard_threshold(torch.where(eligible, s, -big), k_row).clamp(low, high)
         for step in range(80 if scores.dtype == torch.float64 else 40):
             m = mask_at(tau)
             excess = m.sum(-1, keepdim=True) - k_row
-            low, high = torch.where(excess > 0, tau, low), torch.where(excess > 0, high, tau)
             if bool((excess.abs() < tolerance).all()):
                 break
-            tau = 0.5 * (low + high)
-            # Bisection comes near; from there on every other step is Newton's, where it stays inside the bracket.
-            if step >= 8 and step % 2 == 0:
-                m = mask_at(tau)
-                newton = tau + (m.sum(-1, keepdim=True) - k_row) / (m * (1 - m) / t).sum(-1, keepdim=True)
-                tau = torch.where((newton > low) & (newton < high), newton, tau)
+            low, high = torch.where(excess > 0, tau, low), torch.where(excess > 0, high, tau)
+            # Newton's step where it stays inside the bracket; every fourth halves it, whatever Newton says.
+            newton = tau + excess / (m * (1 - m) / t).sum(-1, keepdim=True)
+            inside = (newton > low) & (newton < high) & (step % 4 < 3)
+            tau = torch.where(inside, newton, 0.5 * (low + high))
         m = mask_at(tau)
         slope = (m * (1 - m) / t).sum(-1, keepdim=True)
     # One Newton step inside the graph: it changes tau by rounding only, and gives it its implicit gradient
@@ -58,3 +56,12 @@ def soft_top_k(scores: Tensor, k: float | Tensor, temperature: float | Tensor) -
     correction = torch.where(slope > 1e-12, correction, torch.zeros_like(correction))
     m = mask_at(tau + correction)
     return torch.where(n_eligible <= k_row, eligible.to(scores.dtype), m)
+
+
+def _hard_threshold(scores: Tensor, k_row: Tensor) -> Tensor:
+    """(..., 1) halfway between the last score that a hard choice takes and the first that it leaves: where the soft
+    threshold lies as the temperature falls, and near it at any other."""
+    falling = scores.sort(dim=-1, descending=True).values
+    last = (k_row.ceil().long() - 1).clamp(0, scores.shape[-1] - 1)
+    first = (last + 1).clamp_max(scores.shape[-1] - 1)
+    return 0.5 * (falling.gather(-1, last) + falling.gather(-1, first)).nan_to_num(neginf=-1e30, posinf=1e30)

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from autoal.compute import single_threaded
 from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
+from autoal.search.compose import compose_pool
 from autoal.search.config import SearchConfig
 from autoal.search.context import round_context
 from autoal.search.episodes import (
@@ -37,16 +37,13 @@ from autoal.search.open_set import log_known
 from autoal.search.prior import anchor_net, numbers_of, restored
 from autoal.search.ranks import rank_scores
 from autoal.search.search_net import SearchNet
-from autoal.search.space import Space, geometry, log_reference_distance, nearest_distance
+from autoal.search.space import Space, coverage_rows, log_reference_distance, nearest_distance
 from autoal.strategies import Proposal
-from autoal.strategies._coverage import greedy_coverage
 
 __all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "describe_pool", "learn", "untaught"]
 
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
-EVALUATION = 10_000
-"""Pool points over which coverage is summed, at most."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +269,8 @@ def describe_pool(
     answers = view.pool.require("log_probs" if view.num_classes else "means").float()
     describe = point_features if view.num_classes else target_features
     uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
-    shape_pool, shape_labeled = (functional.normalize(geometry(side), dim=1) for side in (view.pool, view.labeled))
+    shape_pool = coverage_rows(view.pool, space.pool, config.space)
+    shape_labeled = coverage_rows(view.labeled, space.labeled, config.space)
     width = bandwidth(shape_labeled, shape_pool, config, batch_size)
     return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
 
@@ -299,7 +297,7 @@ def compose_batch(
     batch_size: int,
     seed: int,
 ) -> Composed:
-    """Greedy coverage of the pool, each point counting by its value, among what the candidates proposed."""
+    """The batch that SearchNet's values ask for, among what the candidates proposed: `SearchConfig.composition`."""
     seen = describe_pool(view, space, proposals, config, batch_size=batch_size, seed=seed)
     net = learned.net
     with torch.no_grad():
@@ -313,13 +311,8 @@ def compose_batch(
     union = None
     if config.proposals == "union":
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
-    evaluation = None
-    if len(view) > EVALUATION:
-        evaluation = torch.randperm(len(view), generator=generator(seed, "compose", "evaluation"))[:EVALUATION]
-        evaluation = evaluation.sort().values.to(view.device)
-    positions, _, _ = greedy_coverage(
-        seen.shape_pool, torch.exp(log_value - log_value.amax()), seen.shape_labeled, batch_size,
-        bandwidth=width, candidates=union, evaluation=evaluation, normalise=False, prices_N=view.costs,
-        rng=generator(seed, "compose", "ties"),
+    positions = compose_pool(
+        log_value, seen.shape_pool, seen.shape_labeled, batch_size,
+        how=config.composition, bandwidth=width, candidates=union, prices=view.costs, seed=seed,
     )  # fmt: skip
     return Composed(positions, log_value, weights)

@@ -6,11 +6,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from autoal.compute import chunks
 from autoal.outputs import ModelOutputs, PoolView
 
-__all__ = ["Space", "geometry", "log_reference_distance", "nearest_distance", "squared_distances"]
+__all__ = [
+    "Space",
+    "coverage_rows",
+    "geometry",
+    "log_reference_distance",
+    "nearest_distance",
+    "squared_distances",
+]
 
 REFERENCE = 1000
 """Pool points against which local density is measured."""
@@ -75,6 +83,12 @@ def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) ->
         moved = (x[rows] - mean.to(x.dtype)) / scale.to(x.dtype)
         out[rows] = moved @ turn if turn is not None else moved
     return out
+
+
+def coverage_rows(outputs: ModelOutputs, head_features: Tensor, measured_in: str) -> Tensor:
+    """(n, D) rows of length 1 between which coverage is measured: `SearchConfig.space`."""
+    rows = geometry(outputs) if measured_in == "embedding" else head_features
+    return functional.normalize(rows, dim=1)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

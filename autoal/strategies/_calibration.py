@@ -27,19 +27,23 @@ def held_out_log_probs(
     points = torch.cat([points, torch.ones_like(points[:, :1])], dim=1)
     fold_L = torch.empty_like(labels_L)
     fold_L[torch.sort(labels_L, stable=True).indices] = torch.arange(len(labels_L), device=labels_L.device) % folds
-    held_F_L = fold_L == torch.arange(folds, device=fold_L.device)[:, None]
+    held_L_F = fold_L[:, None] == torch.arange(folds, device=fold_L.device)
+    fitted_L_F = (~held_L_F).to(points.dtype)
     targets_L_C = torch.nn.functional.one_hot(labels_L, num_classes).to(points.dtype)
-    fitted_F_L = (~held_F_L).to(points.dtype)[..., None]
     # The curvature is nowhere above X'X / 2 + 1 (Boehning 1992), so these steps need no line search; with momentum.
-    grams = torch.stack([(points * kept_L).T @ points for kept_L in fitted_F_L])
+    grams = torch.stack([(points * kept_L[:, None]).T @ points for kept_L in fitted_L_F.T])
     curvature = torch.linalg.cholesky(grams / 2 + torch.eye(points.shape[1], device=points.device))
-    weights = before = points.new_zeros(folds, points.shape[1], num_classes)
+    inverse_F_D_D = torch.cholesky_inverse(curvature)
+    # The folds' weights stand side by side, (D, F C): one product with the points serves all of them.
+    weights = before = points.new_zeros(points.shape[1], folds * num_classes)
     for step in range(iterations):
         ahead = weights + step / (step + 3) * (weights - before)
-        gap = ((points @ ahead).softmax(dim=2) - targets_L_C) * fitted_F_L
-        before, weights = weights, ahead - torch.cholesky_solve(points.T @ gap + ahead, curvature)
-    log_probs = (points @ weights).log_softmax(dim=2)
-    return log_probs[fold_L, torch.arange(len(labels_L), device=labels_L.device)], labels_L
+        probs_L_F_C = (points @ ahead).unflatten(1, (folds, num_classes)).softmax(dim=2)
+        gap = (probs_L_F_C - targets_L_C[:, None]) * fitted_L_F[..., None]
+        gradient = (points.T @ gap.flatten(1) + ahead).unflatten(1, (folds, num_classes)).transpose(0, 1)
+        before, weights = weights, ahead - (inverse_F_D_D @ gradient).transpose(0, 1).flatten(1)
+    log_probs = (points @ weights).unflatten(1, (folds, num_classes)).log_softmax(dim=2)
+    return log_probs[torch.arange(len(labels_L), device=labels_L.device), fold_L], labels_L
 
 
 def calibration_error(log_probs_L_C: Tensor, labels_L: Tensor, bins: int = 15) -> float:
