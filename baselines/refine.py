@@ -62,9 +62,10 @@ class Refine(Rival):
             wanted = {name: torch.zeros(n, dtype=torch.bool) for name, _ in portfolio}
             size = self.sub_pool(len(kept), batch_size, round)
             for name, strategy in portfolio:
+                text = repr(strategy)  # made once: it takes longer than some answers
                 for number in range(each):
                     drawn = kept[torch.randperm(len(kept), generator=rng)[:size].sort().values]
-                    own = generator(state.seed, "refine", state.round, round, repr(strategy), number)
+                    own = generator(state.seed, "refine", state.round, round, text, number)
                     wanted[name][drawn[strategy.propose(part(view, drawn), batch_size, own).indices.cpu()]] = True
             union = torch.stack(list(wanted.values())).any(0)
             kept = kept[union[kept]]

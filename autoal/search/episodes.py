@@ -292,11 +292,12 @@ def simulate(
     model = SimulatedModel(view, problem, heads, needs, seed, purpose, shift, unit)
     views = model.episode_views(s, p)
     ranks, proposals, distances, covered = [], [], [], []
+    named = [(repr(strategy), strategy) for _, strategy in candidates]  # the text takes longer than some answers
     for e in range(count):
         wanted = min(sizes[1], max(2, round(config.proposal_factor * batch)))
         row = tuple(
-            strategy.propose(views[e], wanted, generator(seed, purpose, "candidate", repr(strategy), e))
-            for _, strategy in candidates
+            strategy.propose(views[e], wanted, generator(seed, purpose, "candidate", text, e))
+            for text, strategy in named
         )
         proposals.append(row)
         ranks.append(torch.stack([rank_scores(proposal, batch) for proposal in row], dim=1))

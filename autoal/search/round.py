@@ -53,6 +53,8 @@ class Memory:
     logits: dict[str, float] = field(default_factory=dict)
     shared: dict[str, list[float]] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
+    searched_at: int = 0
+    """How many labels the last search had."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -60,22 +62,22 @@ class Memory:
             "shared": dict(self.shared),
             "evidence": self.evidence.to_json(),
             "carry": self.evidence.carry,
+            "searched_at": self.searched_at,
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Memory:
-        return Memory(
-            dict(value["logits"]), dict(value["shared"]), Evidence.from_json(value["evidence"], value["carry"])
-        )
+        evidence = Evidence.from_json(value["evidence"], value["carry"])
+        return Memory(dict(value["logits"]), dict(value["shared"]), evidence, value["searched_at"])
 
     def restore(self, fresh: SearchNet, names: Sequence[str]) -> SearchNet:
         """A net with these numbers; a candidate not seen before starts at the mean of the others."""
         return restored(fresh, (self.logits, self.shared), names)
 
-    def after(self, net: SearchNet, names: Sequence[str], evidence: Evidence) -> Memory:
+    def after(self, net: SearchNet, names: Sequence[str], evidence: Evidence, searched_at: int) -> Memory:
         """This memory once `net` has been learned; candidates not asked this time keep their numbers."""
         logits, shared = numbers_of(net, names)
-        return Memory({**self.logits, **logits}, shared, evidence)
+        return Memory({**self.logits, **logits}, shared, evidence, searched_at)
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,13 @@ def learn(
     if n_labeled < enough or min(episode_sizes(n_labeled, config, n_judges)) < 3:
         return stay(f"{n_labeled} labels: fewer than {max(enough, 12)}, too few to simulate a round")
 
+    leaning = memory.evidence.rejects_no_gain(max(0.5, config.gate_level))
+    if n_labeled < config.relearn * memory.searched_at and not leaning:
+        # Nothing speaks for a gain, so the gate is closed, and a few more labels will hardly open it.
+        return stay(
+            f"no gain was found with {memory.searched_at} labels; the search waits for {config.relearn:g} times as many"
+        )
+
     share = batch_size / n_labeled
     first_side = torch.randperm(n_judges or n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
     began = perf_counter()
@@ -189,7 +198,7 @@ def learn(
     evidence = Evidence(memory.evidence.findings, config.carry).add(Finding(round, float(gains.mean()), error))
     seconds["gate"] = perf_counter() - began
     net = averaged(nets)
-    after = memory.after(net, names, evidence)
+    after = memory.after(net, names, evidence, n_labeled)
     ignorance = _ignorance(view, sides)
     significant = evidence.rejects_no_gain(config.gate_level)
     # A judge that predicts held-out labels no better than their frequencies do cannot tell a good batch from a bad.

@@ -1,0 +1,55 @@
+"""When a round searches anew, and when it waits."""
+
+import pytest
+import torch
+
+from autoal.outputs import ModelOutputs, PoolView
+from autoal.rng import generator
+from autoal.search.config import SearchConfig
+from autoal.search.evidence import Evidence, Finding
+from autoal.search.round import Memory, learn
+from autoal.search.space import Space
+from autoal.strategies import resolve_candidates
+
+
+def searched(memory: Memory, n_labeled: int = 40, **changed) -> bool:
+    """Whether a round with so many labels of two classes goes through the search."""
+    rng = generator(0, "round")
+    x = torch.randn(120, 3, generator=rng)
+    log_probs = torch.log_softmax(torch.stack([x[:, 0], -x[:, 0]], dim=1), dim=1)
+    pool, labeled = (
+        ModelOutputs(log_probs=log_probs[rows], embeddings=x[rows])
+        for rows in (slice(n_labeled, None), slice(n_labeled))
+    )
+    view = PoolView(pool, labeled, (x[:n_labeled, 0] > 0).long(), 2)
+    config = SearchConfig(episodes=2, outer_steps=1, **changed)
+    found = learn(
+        view, Space.of(view, 8, rng), resolve_candidates(["margin", "kcenter"]), memory, config,
+        batch_size=5, round=3, seed=0,
+    )  # fmt: skip
+    assert ("waits" in found.reason) == (found.trace is None)
+    assert found.memory.searched_at == (memory.searched_at if found.trace is None else n_labeled)
+    return found.trace is not None
+
+
+def remembered(gain: float, searched_at: int) -> Memory:
+    return Memory(evidence=Evidence((Finding(0, gain, 0.01),)), searched_at=searched_at)
+
+
+@pytest.mark.parametrize(("searched_at", "anew"), [(0, True), (26, True), (27, False), (39, False)])
+def test_without_a_sign_of_gain_the_search_waits_for_half_as_many_labels_again(searched_at, anew):
+    assert searched(remembered(-0.02, searched_at)) is anew
+
+
+def test_a_sign_of_gain_is_followed_at_once():
+    assert searched(remembered(0.001, 39))
+
+
+def test_every_round_searches_where_asked_to_or_where_no_gate_would_close():
+    assert searched(remembered(-0.02, 39), relearn=1.0)
+    assert searched(remembered(-0.02, 39), gate_level=1.0)
+
+
+def test_what_waits_survives_a_checkpoint():
+    memory = remembered(-0.02, 39)
+    assert Memory.from_json(memory.to_json()) == memory
