@@ -276,7 +276,7 @@ def simulate(
     )  # fmt: skip
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
-    shape = coverage_rows(view.labeled, space.labeled, config.space)
+    shape = coverage_rows(view, space, config.space)[1]
     to_support = torch.stack(
         [squared_distances(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)]
     )

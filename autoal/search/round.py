@@ -278,8 +278,7 @@ def describe_pool(
     answers = view.pool.require("log_probs" if view.num_classes else "means").float()
     describe = point_features if view.num_classes else target_features
     uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
-    shape_pool = coverage_rows(view.pool, space.pool, config.space)
-    shape_labeled = coverage_rows(view.labeled, space.labeled, config.space)
+    shape_pool, shape_labeled = coverage_rows(view, space, config.space)
     width = bandwidth(shape_labeled, shape_pool, config, batch_size)
     return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
 

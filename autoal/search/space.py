@@ -20,6 +20,8 @@ __all__ = [
     "squared_distances",
 ]
 
+FEW_DIMENSIONS = 3
+"""Up to so many columns, the length of a row is a large part of where it lies."""
 REFERENCE = 1000
 """Pool points against which local density is measured."""
 
@@ -85,10 +87,17 @@ def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) ->
     return out
 
 
-def coverage_rows(outputs: ModelOutputs, head_features: Tensor, measured_in: str) -> Tensor:
-    """(n, D) rows of length 1 between which coverage is measured: `SearchConfig.space`."""
-    rows = geometry(outputs) if measured_in == "embedding" else head_features
-    return functional.normalize(rows, dim=1)
+def coverage_rows(view: PoolView, space: Space, measured_in: str) -> tuple[Tensor, Tensor]:
+    """Rows of length 1, of the pool (N, D) and of the labeled points (L, D), between which coverage is measured:
+    `SearchConfig.space`. In up to three dimensions there is one column more, the median length in the pool, before the
+    rows are scaled: directions alone would leave too little of the plane."""
+    pool, labeled = space.pool, space.labeled
+    if measured_in == "embedding":
+        pool, labeled = geometry(view.pool), geometry(view.labeled)
+    if pool.shape[1] <= FEW_DIMENSIONS:
+        length = pool.norm(dim=1).median()
+        pool, labeled = (torch.cat([rows, length.expand(len(rows), 1)], dim=1) for rows in (pool, labeled))
+    return functional.normalize(pool, dim=1), functional.normalize(labeled, dim=1)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from autoal import AutoAL
+from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search.compose import compose_pool
+from autoal.search.space import Space, coverage_rows
 
 
 def pool(n: int = 12, seed: int = 0):
@@ -71,3 +73,16 @@ def test_each_switch_is_a_setting_of_autoal(search):
     ).fit_query((rows + 0.5).numpy(), y.numpy(), batch_size=5)
     assert len(set(picked.indices.tolist())) == 5
     assert min(picked.indices) >= 20
+
+
+@pytest.mark.parametrize(("width", "apart"), [(2, True), (3, True), (4, False), (30, False)])
+def test_points_on_one_ray_are_apart_in_few_dimensions_only(width, apart):
+    rng = generator(0, "ray")
+    x = torch.randn(50, width, generator=rng)
+    x[1] = 3 * x[0]
+    sides = [ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))]
+    view = PoolView(*sides, torch.arange(10) % 2, 2)
+    pool, labeled = coverage_rows(view, Space.of(view, 64, rng), "embedding")
+    assert torch.allclose(torch.cat([pool, labeled]).norm(dim=1), torch.ones(50))
+    assert (float((pool[0] - pool[1]).norm()) > 0.1) is apart
+    assert len(labeled) == 10
