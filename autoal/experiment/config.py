@@ -339,8 +339,9 @@ class ExperimentConfig(Strict):
 
     @property
     def focus(self) -> str:
-        """Label of the selector the verdict is about."""
-        return self.selectors[0].label
+        """Label of the selector the verdict is about: the first that is not the one it is compared with."""
+        labels = [spec.label for spec in self.selectors]
+        return next((label for label in labels if label != self.compared_with()), labels[0])
 
     def compared_with(self) -> str:
         """Label of the selector differences are taken to."""

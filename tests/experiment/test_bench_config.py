@@ -32,6 +32,12 @@ def test_names_and_tables_are_both_taken() -> None:
     assert config.focus == "mine"
 
 
+def test_the_verdict_is_never_about_what_it_is_compared_with() -> None:
+    assert parse_config({**GOOD, "selectors": ["random", "margin", "entropy"]}).focus == "margin"
+    assert parse_config({**GOOD, "selectors": ["margin", "entropy"], "reference": "margin"}).focus == "entropy"
+    assert parse_config({**GOOD, "selectors": ["random"]}).focus == "random"
+
+
 def test_a_count_of_seeds_starts_at_zero() -> None:
     assert parse_config({**GOOD, "seeds": 3}).seeds == (0, 1, 2)
 
