@@ -445,9 +445,10 @@ def _compare(
 
 def _report(folder: Path) -> None:
     from autoal.experiment.shards import compile_journal, missing_cells
-    from autoal.experiment.store import RunStore, write_atomic
+    from autoal.experiment.store import RunStore, read_jsonl, write_atomic
     from autoal.report.curves import learning_curves
     from autoal.report.page import findings, read_report, write_page
+    from autoal.report.records import overhead_table
     from autoal.report.tables import rich_table, to_markdown
 
     if (
@@ -468,6 +469,9 @@ def _report(folder: Path) -> None:
     if report.comparison is not None and len(report.comparison.rivals):
         rivals = report.comparison.rivals.dropna(axis=1, how="all")
         texts += [f"{report.focus} against each; what the columns mean: `report.html`.\n", to_markdown(rivals)]
+    overhead = overhead_table(read_jsonl(folder / "timings.jsonl")[0], report.focus)
+    if not overhead.empty:
+        texts += [f"What {report.focus} takes beside one training of the model, a round.\n", to_markdown(overhead)]
     head = [f"# {report.manifest['config']['name']}\n", f"**{report.verdict}**\n"]
     lines = [*(f"- {line}" for line in (*said, *report.notes)), ""]
     write_atomic(folder / "report.md", "\n".join([*head, *lines, *texts]))

@@ -35,6 +35,7 @@ from autoal.report.records import (
     cost_table,
     failure_table,
     gate_table,
+    overhead_table,
     rejected_share,
     stage_seconds,
     weights_by_round,
@@ -181,7 +182,7 @@ def _content(report: Report) -> dict[str, Any]:
     timings = read_jsonl(report.folder / "timings.jsonl")[0]
     failures = failure_table(report.folder)
     gates, reasons = gate_table(records, report.focus)
-    costs = cost_table(timings)
+    costs, overhead = cost_table(timings), overhead_table(timings, report.focus)
     return {
         "title": report.manifest["config"]["name"],
         "focus": report.focus,
@@ -204,6 +205,7 @@ def _content(report: Report) -> dict[str, Any]:
         "reasons": reasons[:5],
         "costs": None if costs.empty else _table(costs, report),
         "cost_plot": _cost_plot(report, timings),
+        "overhead": None if overhead.empty else _table(overhead, report),
         "power": _power(report),
         "run": _run(report),
         "config": _config(report.manifest["config"]),

@@ -16,6 +16,7 @@ __all__ = [
     "cost_table",
     "failure_table",
     "gate_table",
+    "overhead_table",
     "rejected_share",
     "stage_seconds",
     "weights_by_round",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 Record = dict[str, Any]
+_ASKING = ("fit", "outputs", "select")
 
 
 def weights_by_round(records: Iterable[Record], selector: str) -> pd.DataFrame:
@@ -117,6 +119,23 @@ def cost_table(timings: list[Record]) -> pd.DataFrame:
         peak_mib=[peak[name] / 2**20 for name in stages.index],
     )
     return table.reset_index()
+
+
+def overhead_table(timings: list[Record], selector: str) -> pd.DataFrame:
+    """What `selector` takes beside the model's training, by scenario: fit_s, outputs_s and select_s, mean seconds of a
+    round that asked for a batch; and overhead, the last two over the first.
+
+    Empty without timings of such rounds.
+    """
+    rows = [
+        {"dataset": record["dataset"], **{f"{stage}_s": record["seconds"].get(stage, 0.0) for stage in _ASKING}}
+        for record in timings
+        if record["selector"] == selector and "select" in record["seconds"]
+    ]
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows).groupby("dataset", sort=False).mean()
+    return table.assign(overhead=(table["outputs_s"] + table["select_s"]) / table["fit_s"]).reset_index()
 
 
 def failure_table(folder: str | Path) -> list[Record]:

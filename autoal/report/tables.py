@@ -296,6 +296,9 @@ _TITLES = {
     "reached": "target reached",
     "cell": "whole cell",
     "peak_mib": "peak MiB",
+    "fit_s": "training, s",
+    "outputs_s": "outputs, s",
+    "select_s": "selection, s",
     "needed": "seeds needed",
 }
 _PROBABILITIES = ("holm", "nemenyi")

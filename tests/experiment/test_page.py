@@ -18,6 +18,7 @@ from autoal.report.records import (
     cost_table,
     failure_table,
     gate_table,
+    overhead_table,
     rejected_share,
     weights_by_round,
 )
@@ -235,6 +236,23 @@ def test_costs_are_seconds_per_round_and_cell(tmp_path: Path) -> None:
     table = cost_table(records(written(tmp_path), "timings")).set_index("selector")
     assert table.loc["mine"].to_dict() == {"fit": 1.0, "select": 2.0, "cell": 12.0, "peak_mib": 1.0}
     assert cost_table([]).empty
+
+
+def test_overhead_is_what_a_round_adds_to_one_training() -> None:
+    timings = [
+        {"dataset": name, "selector": who, "seconds": seconds}
+        for name, who, seconds in (
+            ("s0", "mine", {"fit": 2.0, "outputs": 0.5, "select": 1.5}),
+            ("s0", "mine", {"fit": 2.0, "outputs": 0.5, "select": 0.5}),
+            ("s0", "mine", {"fit": 9.0}),  # the last round asks for nothing
+            ("s1", "mine", {"fit": 1.0, "select": 3.0}),
+            ("s1", "other", {"fit": 1.0, "select": 99.0}),
+        )
+    ]
+    table = overhead_table(timings, "mine").set_index("dataset")
+    assert table["overhead"].to_dict() == {"s0": 0.75, "s1": 3.0}
+    assert table.loc["s0"].to_dict() == {"fit_s": 2.0, "outputs_s": 0.5, "select_s": 1.0, "overhead": 0.75}
+    assert overhead_table(timings, "nobody").empty
 
 
 def test_equal_failures_are_told_once(tmp_path: Path) -> None:
