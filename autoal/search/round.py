@@ -42,6 +42,8 @@ from autoal.strategies import Proposal
 
 __all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "describe_pool", "learn", "untaught"]
 
+PROMISING = 0.16
+"""One-sided level, a gain of one standard error, at which a search is gone on with in the next round."""
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 
@@ -145,11 +147,11 @@ def learn(
     if n_labeled < enough or min(episode_sizes(n_labeled, config, n_judges)) < 3:
         return stay(f"{n_labeled} labels: fewer than {max(enough, 12)}, too few to simulate a round")
 
-    leaning = memory.evidence.rejects_no_gain(max(0.5, config.gate_level))
-    if n_labeled < config.relearn * memory.searched_at and not leaning:
-        # Nothing speaks for a gain, so the gate is closed, and a few more labels will hardly open it.
+    promising = memory.evidence.rejects_no_gain(max(PROMISING, config.gate_level))
+    if n_labeled < config.relearn * memory.searched_at and not promising:
+        # The gate is closed, and not by so little that a few more labels could open it.
         return stay(
-            f"no gain was found with {memory.searched_at} labels; the search waits for {config.relearn:g} times as many"
+            f"no promise of a gain with {memory.searched_at} labels; the search waits for {config.relearn:g} times as many"
         )
 
     share = batch_size / n_labeled

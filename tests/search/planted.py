@@ -223,4 +223,5 @@ def standard_error(values: list[float]) -> float:
 
 
 def auto(candidates: list[tuple[str, Strategy]], mode: str = "bilevel", **search: Any) -> AutoAL:
-    return AutoAL(candidates, mode=mode, search=search, random_state=0)
+    """One that searches in every round: what is asked is whether a signal is found, not how soon it is looked for."""
+    return AutoAL(candidates, mode=mode, search={"relearn": 1.0, **search}, random_state=0)

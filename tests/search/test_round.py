@@ -37,12 +37,13 @@ def remembered(gain: float, searched_at: int) -> Memory:
 
 
 @pytest.mark.parametrize(("searched_at", "anew"), [(0, True), (26, True), (27, False), (39, False)])
-def test_without_a_sign_of_gain_the_search_waits_for_half_as_many_labels_again(searched_at, anew):
+def test_without_a_promise_of_gain_the_search_waits_for_half_as_many_labels_again(searched_at, anew):
     assert searched(remembered(-0.02, searched_at)) is anew
 
 
-def test_a_sign_of_gain_is_followed_at_once():
-    assert searched(remembered(0.001, 39))
+def test_a_gain_of_one_standard_error_is_followed_at_once():
+    assert searched(remembered(0.011, 39))
+    assert not searched(remembered(0.009, 39))
 
 
 def test_every_round_searches_where_asked_to_or_where_no_gate_would_close():
