@@ -150,9 +150,8 @@ def learn(
     promising = memory.evidence.rejects_no_gain(max(PROMISING, config.gate_level))
     if n_labeled < config.relearn * memory.searched_at and not promising:
         # The gate is closed, and not by so little that a few more labels could open it.
-        return stay(
-            f"no promise of a gain with {memory.searched_at} labels; the search waits for {config.relearn:g} times as many"
-        )
+        factor = f"{config.relearn:g} times as many"
+        return stay(f"no promise of a gain with {memory.searched_at} labels; the search waits for {factor}")
 
     share = batch_size / n_labeled
     first_side = torch.randperm(n_judges or n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
