@@ -24,6 +24,10 @@ from autoal.search.search_net import SearchNet
 __all__ = ["SearchTrace", "averaged", "compose", "discounted", "point_losses", "train_search_net"]
 
 
+ALL_WEIGHT = 20.0
+"""A logit beside which the others, at 0, count nothing."""
+
+
 class SearchTrace(NamedTuple):
     """What happened in one search."""
 
@@ -69,6 +73,8 @@ def train_search_net(
 ) -> SearchTrace:
     """Moves `net` along the hypergradient, pulled to `prior` by shrinkage / effective_labels. Its shared network moves
     only with `network`; what it does with the round's context is not for one round to learn."""
+    if config.engine == "gains":
+        return weigh_by_gains(net, episodes, context, config, capacity)
     engine = ENGINES[config.engine]
     globals_ = [net.logits, net.exponent, net.feature_weights]
     if config.learn_geometry:
@@ -107,6 +113,25 @@ def train_search_net(
         with torch.no_grad():
             heads.weight.copy_(weight)
     return trace
+
+
+def weigh_by_gains(
+    net: SearchNet, episodes: Episodes, context: Tensor, config: SearchConfig, capacity: float
+) -> SearchTrace:
+    """What a hypergradient must beat: cross-validation alone. To each candidate's logit is added the gain, in standard
+    errors over episodes and at most three, of giving it all the weight; nothing else of `net` moves."""
+    before = point_losses(net, episodes, context, config, capacity)
+    gains = []
+    for k in range(len(net.logits)):
+        alone = copy.deepcopy(net)
+        with torch.no_grad():
+            alone.logits.fill_(0.0)[k] = ALL_WEIGHT
+        gains.append((before - point_losses(alone, episodes, context, config, capacity)).mean(1))
+    each = torch.stack(gains)
+    error = each.std(1, correction=0).clamp_min(1e-9) / episodes.count**0.5
+    with torch.no_grad():
+        net.logits.add_((each.mean(1) / error).clamp(-3.0, 3.0))
+    return SearchTrace([float(before.mean())], [], [])
 
 
 def point_losses(net: SearchNet, episodes: Episodes, context: Tensor, config: SearchConfig, capacity: float) -> Tensor:

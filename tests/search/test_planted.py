@@ -15,10 +15,11 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_an_oracle_gains_weight_and_a_saboteur_loses_it():
+@pytest.mark.parametrize("engine", ["higher", "gains"])
+def test_an_oracle_gains_weight_and_a_saboteur_loses_it(engine):
     world = make_world(0, flip=rates.FLIP)
-    good = play(world, auto(team(world, Oracle(world), 3)), 0, rounds=2, initial=60)
-    bad = play(world, auto(team(world, Saboteur(world), 3)), 0, rounds=2, initial=60)
+    good = play(world, auto(team(world, Oracle(world), 3), engine=engine), 0, rounds=2, initial=60)
+    bad = play(world, auto(team(world, Saboteur(world), 3), engine=engine), 0, rounds=2, initial=60)
     assert good.learned[-1]["oracle"] > 0.35 and bad.learned[-1]["saboteur"] < 0.25
 
 
