@@ -73,7 +73,6 @@ def test_dice_are_told_apart_by_nothing():
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.xfail(reason="17 of 20: one short of what is asked for")
 def test_the_saboteur_is_seen_through_in_18_of_20_seeds():
     (rate,) = rates.saboteur("bilevel", range(20))
     assert rate.hits >= 18, rate
