@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from autoal.errors import InvalidInput
 from autoal.rng import generator
 from autoal.search.relax import soft_top_k
 from autoal.strategies._coverage import greedy_coverage
@@ -36,8 +37,12 @@ def compose_pool(
     """Positions (b,) in a pool of log values (N,) and rows (N, D) of length 1, among `candidates` or all.
 
     `how` is `SearchConfig.composition`. In "coverage", what `covered_by` (L, D) covers counts for nothing, and gain per
-    price where there are `prices` (N,); the other two know neither.
+    price where there are `prices` (N,). The other two ignore what is covered; raises InvalidInput where they get prices.
     """
+    if how != "coverage" and prices is not None:
+        raise InvalidInput(
+            f"got costs with composition={how!r}, which cannot weigh them; wanted composition='coverage', or no costs"
+        )
     value = torch.exp(log_value - log_value.amax())
     ties = generator(seed, "compose", "ties")
     if how == "coverage":

@@ -7,6 +7,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from autoal import AutoAL
+from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search.compose import compose_pool
@@ -61,6 +62,13 @@ def test_coverage_is_within_the_greedy_bound_of_the_best_batch():
 
     best = max(covered(batch) for batch in itertools.combinations(range(12), 3))
     assert covered(composed("coverage", log_value, rows, 3)) >= (1 - 1 / torch.e) * best
+
+
+@pytest.mark.parametrize("how", ["top", "dpp"])
+def test_costs_are_refused_where_they_would_be_ignored(how):
+    log_value, rows = pool()
+    with pytest.raises(InvalidInput, match="wanted composition='coverage'"):
+        composed(how, log_value, rows, 3, prices=torch.ones(12))
 
 
 @pytest.mark.parametrize("search", [{"composition": "top"}, {"composition": "dpp"}, {"space": "centred"}])
