@@ -37,7 +37,7 @@ def compose_pool(
     """Positions (b,) in a pool of log values (N,) and rows (N, D) of length 1, among `candidates` or all.
 
     `how` is `SearchConfig.composition`. In "coverage", what `covered_by` (L, D) covers counts for nothing, and gain per
-    price where there are `prices` (N,). The other two ignore what is covered; raises InvalidInput where they get prices.
+    price where there are `prices` (N,). The other two ignore what is covered. Raises InvalidInput for prices there.
     """
     if how != "coverage" and prices is not None:
         raise InvalidInput(
