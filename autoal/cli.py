@@ -444,8 +444,9 @@ def _compare(
 
 
 def _report(folder: Path) -> None:
+    from autoal.disk import read_jsonl, write_atomic
     from autoal.experiment.shards import compile_journal, missing_cells
-    from autoal.experiment.store import RunStore, read_jsonl, write_atomic
+    from autoal.experiment.store import RunStore
     from autoal.report.curves import learning_curves
     from autoal.report.page import findings, read_report, write_page
     from autoal.report.records import overhead_table

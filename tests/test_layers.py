@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"errors", "rng", "compute"},
+    {"errors", "rng", "compute", "disk"},
     {"outputs"},
     {"data"},
     {"models"},

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autoal.compute import resolve_device
+from autoal.disk import differences, read_jsonl
 from autoal.errors import AutoALWarning, ConfigError, DataMissing, RunError, UnknownName
 from autoal.experiment.cell import Cell, MakeSelector, cells_of, is_finished
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, parse_config
 from autoal.experiment.job import Job, Travelling
 from autoal.experiment.progress import Ledger, OnProgress
 from autoal.experiment.shards import Shard, compile_journal
-from autoal.experiment.store import RunStore, differences, read_jsonl
+from autoal.experiment.store import RunStore
 from autoal.experiment.task import dataset_fingerprint
 from autoal.experiment.task_models import check_model
 from autoal.experiment.workers import run_in_processes

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autoal.disk import locked, read_jsonl, write_atomic
 from autoal.errors import ConfigError, RunError
 from autoal.experiment.cell import Cell, cells_of, is_finished
 from autoal.experiment.config import parse_config
-from autoal.experiment.store import Record, RunStore, cell_key, locked, read_jsonl, write_atomic
+from autoal.experiment.store import Record, RunStore, cell_key
 
 __all__ = ["Shard", "compile_journal", "merge", "missing_cells"]
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from autoal.compute import single_threaded
+from autoal.disk import write_atomic
 from autoal.errors import ConfigError
 from autoal.experiment.config import DatasetSpec, ExperimentConfig, SelectorSpec
-from autoal.experiment.store import write_atomic
 from autoal.experiment.task import make_task
 from autoal.pretrain.lessons import Lesson, lessons_of
 from autoal.pretrain.synthetic import synthetic_task

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from autoal.disk import write_atomic
 from autoal.experiment.metrics import better
-from autoal.experiment.store import write_atomic
 
 __all__ = ["COLORS", "GREY", "draw_curves", "learning_curves", "new_figure", "plain", "save", "styles"]
 

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
+from autoal.disk import read_jsonl, write_atomic
 from autoal.errors import AutoALError, RunError, UnknownName
 from autoal.experiment.config import SelectorSpec, parse_config, to_toml
-from autoal.experiment.store import RunStore, cell_key, read_jsonl, write_atomic
+from autoal.experiment.store import RunStore, cell_key
 from autoal.report.curves import styles
 from autoal.report.figures import (
     SIGNS,

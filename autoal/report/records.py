@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from autoal.experiment.store import read_jsonl
+from autoal.disk import read_jsonl
 
 __all__ = [
     "cost_table",

@@ -22,8 +22,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from autoal.disk import locked
 from autoal.experiment.config import StudyConfig
-from autoal.experiment.store import locked
 from autoal.rng import derive_seed
 
 __all__ = ["DONE", "Book", "counts"]

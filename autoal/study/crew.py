@@ -16,8 +16,8 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
+from autoal.disk import locked
 from autoal.errors import AutoALWarning, RunError
-from autoal.experiment.store import locked
 from autoal.experiment.workers import POLL_S, check_travels, die_with_parent
 from autoal.study.book import Book
 from autoal.study.objective import CellsFailed, Objective, OnStep

@@ -12,12 +12,13 @@ from pathlib import Path
 import optuna
 from optuna.trial import Trial
 
+from autoal.disk import dumps, locked
 from autoal.errors import RunError
 from autoal.experiment.cell import Cell, MakeSelector, cells_of
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, StudyConfig
 from autoal.experiment.progress import OnProgress
 from autoal.experiment.runner import RunResult, run_cells
-from autoal.experiment.store import RunStore, dumps, locked
+from autoal.experiment.store import RunStore
 from autoal.report.tables import paired_areas, read_journal
 from autoal.study.space import merged, suggest
 

@@ -13,9 +13,9 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from autoal.disk import write_atomic
 from autoal.errors import RunError
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, StudyConfig, to_toml
-from autoal.experiment.store import write_atomic
 from autoal.report.study_plot import study_plot
 from autoal.report.tables import to_markdown
 

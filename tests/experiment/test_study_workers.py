@@ -16,9 +16,9 @@ import pytest
 from bench_selectors import make_selector, tiny
 from optuna.trial import TrialState
 
+from autoal.disk import read_jsonl
 from autoal.errors import ConfigError, RunError
 from autoal.experiment.config import ExperimentConfig, Parameter, StudyConfig, read_config
-from autoal.experiment.store import read_jsonl
 from autoal.study import run_study
 from autoal.study.book import Book
 from autoal.study.results import knee

@@ -1,0 +1,145 @@
+"""Files that are whole or absent whenever a process dies: atomic writes, journals of JSON lines, locks.
+
+Locks are `flock` on files that begin with a dot; they end with their process, also when it is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autoal.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows: nothing guards against two writers in one folder
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["append_line", "differences", "dumps", "locked", "read_jsonl", "write_atomic"]
+
+Record = dict[str, Any]
+
+
+def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
+    """Writes a file so that it is either the old one or the whole new one, whenever the process dies; with `sync`,
+    also where the machine does."""
+    data = content.encode() if isinstance(content, str) else content
+    # Process numbers alone would do on one machine, but not on several that share a folder.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def dumps(record: Any) -> str:
+    """One line of JSON; numbers that are not finite become null, since JSON has none."""
+    return json.dumps(_plain(record), separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy and torch
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return str(value)
+
+
+def append_line(path: Path, record: Any, sync: bool = True) -> None:
+    """Adds one line of JSON to a file; with `sync`, it is on the disk when this returns."""
+    with open(path, "ab") as file:
+        file.write(dumps(record).encode() + b"\n")
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
+def read_jsonl(path: Path, remedy: str = "delete it to compute this cell again") -> tuple[list[Record], int]:
+    """The whole lines of a file and how many bytes they take; a last line that was cut is left out.
+
+    Raises RunError, which says what to do (`remedy`), where a line that is not the last cannot be read.
+    """
+    if not path.exists():
+        return [], 0
+    data = path.read_bytes()
+    records: list[Record] = []
+    good = 0
+    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("cut")
+            records.append(json.loads(line))
+        except ValueError as error:
+            if good + len(line) == len(data):
+                break
+            raise RunError(
+                f"{path}, line {number} cannot be read, though it is not the last; the file was changed from outside: "
+                + remedy
+            ) from error
+        good += len(line)
+    return records, good
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path,
+    wait_s: float,
+    message: str,
+    *,
+    shared: bool = False,
+    poll_s: float = 0.1,
+    remedy: str = "choose another folder with --out",
+) -> Iterator[None]:
+    """Holds a lock on `path`, which ends with the process: exclusive, or together with others that share it.
+
+    Raises RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = open(path, "a+")
+    except OSError as error:
+        raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {remedy}") from error
+    with opened as file:
+        deadline = time.monotonic() + wait_s
+        while fcntl is not None:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise RunError(message) from error
+                time.sleep(poll_s)
+            except OSError as error:
+                raise RunError(
+                    f"the file system of {path.parent} has no file locks ({error.strerror}); choose a folder on "
+                    "another with --out, one for each shard, and put them together with `autoal merge`"
+                ) from error
+        yield
+
+
+def differences(old: Any, new: Any, where: str) -> list[str]:
+    """Lines such as `config.rounds: was 10, now 12`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{where}.{key}")]
+    return [] if old == new else [f"{where}: was {_short(old)}, now {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "..."
