@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
@@ -44,6 +42,7 @@ from autoal.report.records import (
 )
 from autoal.report.statistics import ALPHA, ROPE, Comparison, comparison, power_table
 from autoal.report.tables import cells_shown, dataset_table, overall_table, read_journal, verdict
+from autoal.report.templates import inlined, template
 from autoal.strategies import CANDIDATES as STRATEGIES
 
 __all__ = ["Report", "findings", "read_report", "write_page"]
@@ -165,14 +164,7 @@ def _p(value: float) -> str:
 
 def write_page(report: Report) -> Path:
     """Writes report.html into the run's folder, and its pictures as PNG files into plots/ beside it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template("page.html.j2").render(_content(report))
+    html = template(Path(__file__).with_name("page.html.j2")).render(_content(report))
     path = report.folder / "report.html"
     write_atomic(path, html)
     return path
@@ -226,11 +218,6 @@ def _table(frame: pd.DataFrame, report: Report) -> dict[str, Any]:
     return {"heads": heads, "rows": list(zip(marks, rows, strict=True)), "tall": len(rows) > TALL}
 
 
-def _picture(path: Path, alt: str) -> dict[str, str]:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return {"src": f"data:image/png;base64,{data}", "alt": alt, "file": path.name}
-
-
 def _plot(report: Report, *parts: str) -> Path:
     return report.folder / "plots" / f"{cell_key(*parts)}.png"
 
@@ -266,7 +253,7 @@ def _curves(report: Report) -> list[dict[str, str]]:
     found = []
     for scenario, block in report.journal.groupby("dataset", sort=False):
         path = scenario_curves(block, drawn, _plot(report, "curves", str(scenario)))
-        found.append(_picture(path, f"Learning curves on {scenario}: {', '.join(drawn)}"))
+        found.append(inlined(path, f"Learning curves on {scenario}: {', '.join(drawn)}"))
     return found
 
 
@@ -288,7 +275,7 @@ def _ranks(report: Report) -> dict[str, Any] | None:
     )
     listed = ", ".join(f"{name} {found.ranks[name]:.2f}" for name in names)
     return {
-        "picture": _picture(path, f"Critical-difference diagram. Average ranks: {listed}"),
+        "picture": inlined(path, f"Critical-difference diagram. Average ranks: {listed}"),
         "difference": f"{found.critical_difference:.2f}",
         "shown": len(names),
         "all": len(found.ranks),
@@ -375,7 +362,7 @@ def _weights(report: Report, records: Iterable[Mapping[str, Any]]) -> dict[str, 
     listed = ", ".join(f"{name} {value:.2f}" for name, value in mean.head(5).items())
     spread = float((weights - even).abs().to_numpy().max())
     return {
-        "picture": _picture(path, f"Weights of candidates by round. Heaviest on average: {listed}"),
+        "picture": inlined(path, f"Weights of candidates by round. Heaviest on average: {listed}"),
         "listed": listed,
         "even": f"{even:.2f}",
         "flat": spread < 0.005,
@@ -394,7 +381,7 @@ def _rejected(report: Report) -> dict[str, Any] | None:
     for scenario in share.columns:
         block = lines[lines["dataset"] == scenario]
         path = rejected_curves(block, drawn, _plot(report, "rejected", str(scenario)))
-        pictures.append(_picture(path, f"Share of rejected points bought on {scenario}"))
+        pictures.append(inlined(path, f"Share of rejected points bought on {scenario}"))
     heads = [("selector", True), *((str(name), False) for name in share.columns)]
     kinds = {report.reference: "reference", report.focus: "focus"}
     rows = [
@@ -410,7 +397,7 @@ def _cost_plot(report: Report, timings: list[dict[str, Any]]) -> dict[str, str] 
         return None
     rows = [name for name in report.shown if name in stages.index]
     path = cost_bars(stages.loc[rows], _plot(report, "seconds"))
-    return _picture(path, "Mean seconds of a round by stage")
+    return inlined(path, "Mean seconds of a round by stage")
 
 
 def _power(report: Report) -> dict[str, Any] | None:
