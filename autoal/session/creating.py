@@ -1,0 +1,112 @@
+"""How a session begins: everything is checked, then its folder is there as a whole."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import numbers
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoal.data import Rows, check_finite
+from autoal.errors import InvalidInput
+from autoal.rng import fresh_seed
+from autoal.selectors import AutoAL
+from autoal.session.answers import Answer, settle
+from autoal.session.describe import describe_model
+from autoal.session.folder import being_made
+from autoal.session.ids import Ids
+from autoal.session.inputs import store_inputs
+from autoal.session.labels import LabelSpace, first_labels
+from autoal.session.state import State
+from autoal.strategies import resolve_candidates
+
+__all__ = ["make_session", "now", "package_versions"]
+
+
+def make_session(
+    folder: str | os.PathLike[str],
+    X: Any,
+    *,
+    y: Any,
+    labeled: Any,
+    ids: Any,
+    classes: Sequence[Any] | None,
+    costs: Any,
+    candidates: str | Sequence[Any],
+    model: Any,
+    task: str,
+    mode: str,
+    search: Any,
+    device: Any,
+    random_state: Any,
+    time_limit: float | None,
+    strict: bool,
+) -> Rows:
+    """Makes the folder of a session, arguments as in `Session.create`, and gives the rows of the pool."""
+    seed = fresh_seed() if random_state is None else random_state
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
+        raise InvalidInput(f"got random_state={random_state!r}; wanted an integer, or None for any")
+    with being_made(Path(folder)) as made:
+        rows, about = store_inputs(X, made.path)
+        check_finite(rows)
+        names = Ids(ids, len(rows))
+        task, known, labels = first_labels(y, labeled, len(rows), task)
+        space = LabelSpace.of(task, classes)
+        selector = AutoAL(
+            candidates, task=task, mode=mode, search=search, device=device, random_state=int(seed),
+            time_limit=time_limit, strict=strict, model=model,
+        )  # fmt: skip
+        selector._check_parameters()
+        made.save(selector, "start")
+        if names.given is not None:
+            (made.path / "ids.json").write_text(json.dumps(names.of(range(len(rows)))), encoding="utf-8")
+        if costs is not None:
+            np.save(made.path / "costs.npy", _prices(costs, len(rows)))
+        made.write_manifest(
+            {
+                "task": task,
+                "classes": None if space.classes is None else list(space.classes),
+                "seed": int(seed),
+                "candidates": [name for name, _ in resolve_candidates(candidates)],
+                "mode": mode,
+                "device": str(device),
+                "data": about,
+                "ids": names.given is not None,
+                "costs": costs is not None,
+                "model": describe_model(model),
+                "versions": package_versions(),
+                "created": now(),
+            }
+        )
+        answers = [Answer("", name, label) for name, label in zip(names.of(known.tolist()), labels, strict=True)]
+        record, _ = settle(answers, State(), names, space, correct=False, hint="change y")
+        if record is not None:
+            made.append({**record, "source": "create", "time": now()})
+    return rows
+
+
+def package_versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers depend on."""
+    from autoal.experiment.runner import versions  # loads what only runs need
+
+    return versions()
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _prices(costs: Any, n: int) -> np.ndarray:
+    try:
+        values = np.asarray(costs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"costs cannot be read as numbers ({error}); wanted {n} positive prices") from error
+    if values.shape != (n,) or not (np.isfinite(values) & (values > 0)).all():
+        raise InvalidInput(f"got costs of shape {values.shape}; wanted ({n},), all above 0")
+    return values

@@ -1,0 +1,169 @@
+"""The folder of a session.
+
+```text
+manifest.json       what was fixed at the beginning: task, classes, seed, fingerprint of the pool, versions
+journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
+checkpoints/<name>  what the search remembers, as AutoAL.save writes it; the latest two
+X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
+```
+
+A line counts once its newline is on the disk; it is written before the call that makes it returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autoal.disk import append_line, dumps, locked, read_jsonl, write_atomic
+from autoal.errors import AutoALWarning, DataMissing, RunError
+from autoal.selectors import AutoAL
+
+__all__ = ["Folder", "being_made", "is_session"]
+
+Record = dict[str, Any]
+WAIT_S = 10.0
+"""How long a call waits for another process that writes into the same session."""
+FORMAT = 1
+REMEDY = "choose a folder that can be written to"
+
+
+def is_session(folder: str | os.PathLike[str]) -> bool:
+    """Whether `folder` holds a session."""
+    try:
+        manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == "session"
+
+
+class Folder:
+    """The files of one session."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.journal = self.path / "journal.jsonl"
+
+    def manifest(self) -> Record:
+        """What `write_manifest` wrote. Raises DataMissing where there is no session, RunError where it is of another
+        version."""
+        if not is_session(self.path):
+            raise DataMissing(f"{self.path} holds no session; make one with Session.create, or `autoal query --pool`")
+        manifest: Record = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        if manifest.get("format") != FORMAT:
+            raise RunError(f"{self.path} has format {manifest.get('format')}; this version reads {FORMAT}")
+        return manifest
+
+    def write_manifest(self, manifest: Record) -> None:
+        content = {"format": FORMAT, "kind": "session", **json.loads(dumps(manifest))}
+        write_atomic(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
+
+    # --- the journal ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self, wait_s: float | None = None) -> Iterator[None]:
+        """Raises RunError where another process is at work in this session for longer than `wait_s` (WAIT_S)."""
+        message = f"another process is writing to {self.path}; wait until it is done, then do the same again"
+        with locked(self.path / ".lock", WAIT_S if wait_s is None else wait_s, message, remedy=REMEDY):
+            yield
+
+    def size(self) -> int:
+        """Bytes of the journal."""
+        try:
+            return self.journal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def read(self) -> tuple[list[Record], int]:
+        """The whole lines, and their bytes. Raises RunError where a line before the last cannot be read."""
+        return read_jsonl(self.journal, "put the file of a backup in its place")
+
+    def mend(self, good: int) -> None:
+        """Cuts off what follows the last whole line, and says so. The caller holds the lock."""
+        with open(self.journal, "r+b") as file:
+            file.truncate(good)
+            os.fsync(file.fileno())
+        warnings.warn(
+            f"{self.journal} ended in the middle of a line, as a process that is killed leaves it; that line was "
+            "dropped: the call that was writing it had not returned",
+            AutoALWarning,
+            stacklevel=2,
+        )
+
+    def append(self, record: Record) -> None:
+        """One line more, on the disk when this returns. The caller holds the lock."""
+        append_line(self.journal, record)
+
+    # --- what the search remembers ----------------------------------------------------------------------------
+
+    def save(self, selector: AutoAL, name: str) -> None:
+        """A checkpoint, whole or absent. One of that name, left by a call that was killed, is replaced."""
+        target = self.path / "checkpoints" / name
+        made = target.with_name(f".{name}.{secrets.token_hex(4)}")
+        selector.save(made)
+        _sync(made)
+        if target.exists():
+            shutil.rmtree(target)
+        os.rename(made, target)
+
+    def load(self, name: str, model: Any) -> AutoAL:
+        return AutoAL.load(self.path / "checkpoints" / name, model=model)
+
+    def forget(self, *kept: str) -> None:
+        """Removes every checkpoint but these."""
+        for path in (self.path / "checkpoints").iterdir():
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def being_made(path: Path) -> Iterator[Folder]:
+    """A folder beside `path` that takes its name once all is written: a session is there as a whole, or not at all.
+
+    Raises RunError where `path` exists and is not an empty folder, or nothing can be written beside it.
+    """
+    path = Path(os.path.abspath(path))
+    if is_session(path):
+        raise RunError(
+            f"{path} holds a session already; go on with Session.open({str(path)!r}), or choose another folder"
+        )
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path} exists and is no session; choose another folder, or an empty one")
+    with contextlib.suppress(OSError):
+        _clear_abandoned(path)
+    made = Folder(path.with_name(f".{path.name}.{secrets.token_hex(4)}.new"))
+    with made.lock():  # makes the folder; whoever is killed in here leaves it to the next one to clear
+        try:
+            (made.path / "checkpoints").mkdir()
+            yield made
+            _sync(made.path)
+            os.rename(made.path, path)
+        except OSError as error:
+            if error.filename2 is None and not isinstance(error, FileExistsError):
+                raise
+            raise RunError(
+                f"{path} was made by another process meanwhile; open it, or choose another folder"
+            ) from error
+        finally:
+            shutil.rmtree(made.path, ignore_errors=True)
+
+
+def _clear_abandoned(path: Path) -> None:
+    for old in path.parent.glob(f".{path.name}.*.new"):
+        with contextlib.suppress(RunError), Folder(old).lock(wait_s=0.0):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Puts every file of a folder on the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())

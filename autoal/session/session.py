@@ -1,0 +1,392 @@
+"""A labelling that lasts for weeks: ask for a batch, tell the answers as they come, in a folder that survives kills."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import numbers
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from autoal.data import as_rows
+from autoal.disk import dumps
+from autoal.errors import AutoALError, InvalidInput, PoolExhausted
+from autoal.selectors import AutoAL, Query
+from autoal.session.answers import Answer, answers_of, listed, settle
+from autoal.session.asking import Asking, pending_query
+from autoal.session.creating import make_session, now, package_versions
+from autoal.session.describe import describe_model, warn_of_changes
+from autoal.session.exports import read_answers
+from autoal.session.folder import Folder
+from autoal.session.ids import Ids
+from autoal.session.inputs import load_inputs, same_inputs
+from autoal.session.labels import Label, LabelSpace
+from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
+from autoal.strategies.base import check_batch_size
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Asks for batches of labels and takes the answers, for as long as a labelling lasts.
+
+    Made by `Session.create` and opened again, by any process, with `Session.open`. Every batch and every answer is a
+    line in the folder's journal before the call returns, so a process may be killed at any moment: nothing that was
+    told is lost, and the next batch is the one it would have been, bit for bit on a CPU. Several processes may have
+    one session open; they write in turn.
+
+    Answers may be partial, out of order, repeated and corrected, and may be of points that were never asked for.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, truth = load_iris(return_X_y=True)
+    >>> folder = tempfile.mkdtemp()
+    >>> session = Session.create(folder, X, candidates="fast", model=LogisticRegression(), random_state=0)
+    >>> batch = session.ask(6)  # nothing is labeled yet: typical points of the clusters of X
+    >>> session.tell(batch, truth[batch])
+    Told(new=6, repeated=0, corrected=0, skipped=0)
+    >>> len(session.ask(4)), len(session.pending)
+    (4, 4)
+    """
+
+    def __init__(self, folder: Folder, *, model: Any = None, device: Any = None, progress: Any = None) -> None:
+        """For `create` and `open`, which check what they pass."""
+        self._folder, self._model, self._device, self._progress = folder, model, device, progress
+        self._manifest = folder.manifest()
+        self._space = LabelSpace(self._manifest["task"], self._manifest["classes"])
+        count = self._manifest["data"]["rows"]
+        named = folder.path / "ids.json"
+        self._ids = Ids(json.loads(named.read_text(encoding="utf-8")) if self._manifest["ids"] else None, count)
+        self._rows: Any = None
+        self._replayed, self._read_bytes = State(), -1
+        self.selector: AutoAL | None = None
+        """The AutoAL of the latest `ask` of this process, to look into (`leaderboard()`, `model_`); None before."""
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        X: Any,
+        *,
+        y: Any = None,
+        labeled: Any = None,
+        ids: Any = None,
+        classes: Sequence[Any] | None = None,
+        costs: Any = None,
+        candidates: str | Sequence[Any] = "default",
+        model: Any = None,
+        task: str = "auto",
+        mode: str = "bilevel",
+        search: Any = None,
+        device: Any = "auto",
+        random_state: Any = None,
+        time_limit: float | None = None,
+        strict: bool = False,
+        progress: Any = None,
+    ) -> Self:
+        """A new session in `folder`, which must not exist, or be empty.
+
+        X (n, ...) is the whole pool. The path of a `.npy` file is remembered and must stay; arrays, tensors, frames and
+        sparse matrices are copied into the folder; a Dataset is not, and `open` wants it again. `y` holds what is
+        labeled already (NaN, -1 or None where nothing is, or `labeled` says which rows). `ids` (n,) are integers or
+        text, row numbers otherwise. With `classes` a label outside them is refused; without, new classes may turn up.
+        `costs` (n,) are prices. A session without labels is a classification unless `task` says "regression".
+
+        The rest is as in `AutoAL`, and is fixed for the session. A model cannot be stored: give `open` the same one.
+        Best is a function that makes an nn.Module, since a module's present weights are part of what it is.
+
+        Raises InvalidInput on bad input, RunError where the folder is in use.
+        """
+        rows = make_session(
+            folder, X, y=y, labeled=labeled, ids=ids, classes=classes, costs=costs, candidates=candidates, model=model,
+            task=task, mode=mode, search=search, device=device, random_state=random_state, time_limit=time_limit,
+            strict=strict,
+        )  # fmt: skip
+        session = cls(Folder(os.path.abspath(folder)), model=model, device=device, progress=progress)
+        session._rows = rows
+        return session
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        X: Any = None,
+        model: Any = None,
+        *,
+        device: Any = None,
+        progress: Any = None,
+    ) -> Self:
+        """The session in `folder`, as it stands.
+
+        `X` is needed only where the folder does not hold it (a Dataset; a file that was moved), and is compared with
+        the pool of then. `model` is the one that `create` was given, if any: without it answers can be told, but
+        nothing asked for. Another model is taken, with a warning. `device` takes the place of the session's for this
+        process.
+
+        Raises DataMissing where there is no session, RunError where `X` is another pool or the journal was changed.
+        """
+        session = cls(Folder(os.path.abspath(folder)), model=model, device=device, progress=progress)
+        if X is not None:
+            session._rows = same_inputs(as_rows(X), session._manifest["data"], session._folder.path)
+        with contextlib.suppress(AutoALError):  # another process writes, or the folder is read-only: nothing to mend
+            with session._folder.lock(wait_s=0.0):
+                session._state(mend=True)
+        session._state()
+        latest = session._replayed.asks[-1] if session._replayed.asks else session._manifest
+        warn_of_changes(session.folder, latest, describe_model(model), package_versions())
+        return session
+
+    # --- asking -----------------------------------------------------------------------------------------------
+
+    def ask(self, batch_size: int, *, embeddings: Any = None, probs: Any = None) -> Query:
+        """The `batch_size` points to label next, none of which is labeled, pending or skipped.
+
+        It is in the journal when this returns; `pending_query()` gives it again. `embeddings` (n, D) and `probs` (n, C)
+        take the place of the model's, as in `AutoAL.fit_query`. With fewer than two labels, or two classes, there is
+        nothing to learn from: then the batch is the most typical points of clusters of the inputs (TypiClust), and
+        `diagnostics["cold_start"]` says so.
+
+        Raises PoolExhausted where fewer points are left, InvalidInput where the session's model was not passed to
+        `open`, and whatever `fit_query` raises; then nothing is written.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral):
+            raise InvalidInput(f"got batch_size={batch_size!r}; wanted an integer")
+        with self._writing() as state:
+            left = len(self) - state.taken
+            if batch_size > left:
+                raise PoolExhausted(
+                    f"got batch_size={batch_size}, but {left} of {len(self)} points are left: {len(state.labels)} are "
+                    f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
+                )
+            check_batch_size(int(batch_size), left)
+            asking = Asking(self._folder, self._manifest, self._ids, self._space, self._inputs(), state)
+            query, self.selector, record = asking.ask(
+                int(batch_size), model=self._model, device=self._device, progress=self._progress, embeddings=embeddings,
+                probs=probs,
+            )  # fmt: skip
+            before = state.checkpoint
+            self._write(record, state)
+            self._folder.forget(before, state.checkpoint)
+        return query
+
+    def pending_query(self) -> Query:
+        """Every point that was asked for and has no answer yet, in the order of asking: the same batch again, as far as
+        it is open, for instance where a process was killed before it had exported it. Utilities of other points are
+        NaN; weights are those of the latest batch."""
+        return pending_query(self._state(), self._ids)
+
+    # --- answering --------------------------------------------------------------------------------------------
+
+    def tell(self, ids: Any, labels: Any, *, correct: bool = False) -> Told:
+        """Takes labels: of one id, of a list of ids, or of a Query (whose ids are meant), one label for each.
+
+        The points need not have been asked for, nor all that were be there. A label that is known already changes
+        nothing; another one is an error, unless `correct`. Either all are written, or none: InvalidInput for unknown
+        ids, missing labels, labels of another type or outside `classes`, and answers that contradict one another.
+        """
+        hint = "call relabel(id, label), or pass correct=True"
+        return self._take(answers_of(ids, labels), correct, hint, "tell")
+
+    def tell_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        id: str | None = None,
+        label: str | None = None,
+        cancelled: str = "cancelled",
+        correct: bool = False,
+    ) -> Told:
+        """Takes the answers in a file: CSV, JSON lines, or an export of Label Studio (JSON, JSON-MIN, CSV).
+
+        See `autoal.session.exports.read_answers` for the formats. `id` and `label` name the fields where they are not
+        so called, `cancelled` is the reason of points whose annotation was cancelled ("ood" where that is what it
+        means). The same export may be told again and again as it grows. Raises what `tell` does, with the line.
+        """
+        answers = read_answers(path, id=id, label=label, cancelled=cancelled)
+        texts = self._space.read([answer.label for answer in answers], self._state().example)
+        read = [answer._replace(label=text) for answer, text in zip(answers, texts, strict=True)]
+        return self._take(read, correct, "pass correct=True (on the command line: --correct)", Path(path).name)
+
+    def skip(self, ids: Any, reason: str = OUT_OF_CLASS) -> Told:
+        """Takes points out of the pool. With the reason "ood" they belong to none of the classes, and AutoAL learns
+        from that; any other reason (illegible, too long, ...) teaches nothing.
+
+        Raises InvalidInput for a point that has a label (take it back first: `relabel(id, None)`).
+        """
+        if not isinstance(reason, str) or not reason.strip():
+            raise InvalidInput(f"got reason={reason!r}; wanted text, as 'ood' or 'illegible'")
+        if reason == OUT_OF_CLASS and self._space.task == "regression":
+            raise InvalidInput("got reason='ood' in a regression, which has no classes to be out of; wanted another")
+        answers = [Answer("", name, skip=reason.strip()) for name in listed(ids, "ids")]
+        return self._take(answers, False, "take its label back first: relabel(id, None)", "skip")
+
+    def relabel(self, id: Any, label: Any) -> Told:
+        """Corrects the label of one point, whether it was labeled, skipped or neither; None takes it back, and the
+        point may be asked for again."""
+        if label is not None:
+            return self._take([Answer("", id, label)], True, "", "relabel")
+        with self._writing() as state:
+            row = self._ids.row(id)
+            if row is None:
+                raise InvalidInput(f"{id!r} is not among the {len(self)} ids of this session")
+            if row not in state.labels and row not in state.skipped:
+                return Told(0, 1, 0, 0)
+            self._write({"event": "relabel", "ids": self._ids.of([row]), "labels": [None], "time": now()}, state)
+            return Told(0, 0, 1, 0)
+
+    # --- looking ----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Rows of the pool, labeled ones included."""
+        return len(self._ids)
+
+    @property
+    def folder(self) -> Path:
+        return self._folder.path
+
+    @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return self._space.task
+
+    @property
+    def n_rounds(self) -> int:
+        """Batches asked for so far."""
+        return len(self._state().asks)
+
+    @property
+    def pending(self) -> list[Any]:
+        """Ids asked for and not answered, in the order of asking."""
+        return self._ids.of(self._state().pending)
+
+    @property
+    def labeled(self) -> dict[Any, Label]:
+        """id -> label, in the order they were told."""
+        labels = self._state().labels
+        return dict(zip(self._ids.of(labels), labels.values(), strict=True))
+
+    @property
+    def skipped(self) -> dict[Any, str]:
+        """id -> reason."""
+        skipped = self._state().skipped
+        return dict(zip(self._ids.of(skipped), skipped.values(), strict=True))
+
+    def training_set(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (L,) int64, ascending, and their labels (L,): `model.fit(X[rows], labels)`."""
+        labels = self._state().labels
+        rows = sorted(labels)
+        return np.asarray(rows, dtype=np.int64), np.asarray([labels[row] for row in rows])
+
+    def status(self) -> dict[str, int]:
+        """How many points are labeled, pending, skipped and left, rounds, and classes seen."""
+        state = self._state()
+        seen = 0 if self.task == "regression" else len(set(state.labels.values()))
+        return {
+            "points": len(self),
+            "labeled": len(state.labels),
+            "pending": len(state.pending),
+            "skipped": len(state.skipped),
+            "left": len(self) - state.taken,
+            "rounds": len(state.asks),
+            "classes": seen,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each point that is labeled, pending or skipped: id, index, state, label, reason, and the round
+        that asked for it (missing where none did)."""
+        state = self._state()
+        rows = [*state.labels, *state.pending, *state.skipped]
+        states = ["labeled"] * len(state.labels) + ["pending"] * len(state.pending) + ["skipped"] * len(state.skipped)
+        return pd.DataFrame(
+            {
+                "id": self._ids.of(rows),
+                "index": np.asarray(rows, dtype=np.int64),
+                "state": states,
+                "label": pd.Series([state.labels.get(row) for row in rows], dtype=object),
+                "reason": pd.Series([state.skipped.get(row) for row in rows], dtype=object),
+                "round": pd.array([state.asked.get(row) for row in rows], dtype="Int64"),
+            }
+        )
+
+    def report(self, *, estimate: bool = True) -> Path:
+        """Writes report.html into the folder, and labels.csv beside it; gives the page's path.
+
+        With `estimate` the model is trained on five parts of the labels of each round, to say how good it was then:
+        on labels that were chosen, which are no fair sample of the pool.
+        """
+        from autoal.session.report import write_report  # draws, and drawing takes a second to import
+
+        return write_report(self, estimate=estimate)
+
+    def history(self) -> tuple[Record, State, list[dict[int, Label]]]:
+        """For the report: the manifest, the state, and what was labeled at each batch and now, by row."""
+        state = self._state()
+        now_labeled, moments, then = state.labels, [], State()
+        for record in self._folder.read()[0]:
+            if record["event"] == "ask":
+                moments.append({row: now_labeled[row] for row in then.labels if row in now_labeled})
+            then.apply(record, self._ids)
+        return self._manifest, state, [*moments, dict(now_labeled)]
+
+    def cross_validate(self, moments: Sequence[dict[int, Label]]) -> pd.DataFrame | str:
+        """What the model is worth on the labels of each moment, or why that cannot be said."""
+        from autoal.session.estimate import cross_validated
+
+        asks, described = self._state().asks, self._manifest["model"]
+        if self._model is None and described is not None:
+            return f"It needs the session's model, {described['what']}: Session.open(..., model=...).report()."
+        if self._model is None and any(record["given"] for record in asks):
+            return "The batches were asked for with outputs of a model of your own."
+        key = describe_model(self._model)
+        return cross_validated(
+            self._inputs(), list(moments), self.task, model=self._model,
+            device=self._device or self._manifest["device"], seed=self._manifest["seed"],
+            key=key["digest"] if key else "", cache=self.folder / "estimates.json",
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{count} {what}" for what, count in self.status().items() if what != "classes")
+        return f"Session({str(self.folder)!r}: {shown})"
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _state(self, mend: bool = False) -> State:
+        """The state as the journal has it, read again where another process has added to it."""
+        if self._folder.size() != self._read_bytes:
+            records, good = self._folder.read()
+            if mend and self._folder.size() > good:
+                self._folder.mend(good)
+            self._replayed, self._read_bytes = replayed(records, self._ids), good
+        return self._replayed
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[State]:
+        """The newest state, which nobody else changes meanwhile."""
+        with self._folder.lock():
+            yield self._state(mend=True)
+
+    def _write(self, record: Record, state: State) -> None:
+        record = json.loads(dumps(record))  # the state holds what the journal holds
+        self._folder.append(record)
+        state.apply(record, self._ids)
+        self._read_bytes = self._folder.size()
+
+    def _take(self, answers: Sequence[Answer], correct: bool, hint: str, source: str) -> Told:
+        with self._writing() as state:
+            record, told = settle(answers, state, self._ids, self._space, correct=correct, hint=hint)
+            if record is not None:
+                self._write({**record, "source": source, "time": now()}, state)
+        return told
+
+    def _inputs(self) -> Any:
+        if self._rows is None:
+            self._rows = load_inputs(self._manifest["data"], self._folder.path)
+        return self._rows
