@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
+from autoal.session import commands
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
@@ -178,13 +179,22 @@ def merge(
         _report(out)
 
 
-@app.command(short_help="The report of a run, made again.")
-def report(run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]) -> None:
-    """Make report.html, the tables and the plots of a run again, from its folder alone.
+@app.command(short_help="The report of a run or a session, made again.")
+def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a session.", show_default=False)]) -> None:
+    """Make report.html, the tables and the plots of a run again, from its folder alone; or those of a session.
 
     Example: autoal report runs/digits
     """
-    _report(run)
+    from autoal.session.folder import is_session
+
+    if is_session(run):
+        commands.report(run)
+    else:
+        _report(run)
+
+
+app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
+app.command(short_help="Take the answers in a file into a session.")(commands.tell)
 
 
 @app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")

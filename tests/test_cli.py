@@ -13,7 +13,7 @@ from autoal.cli import FAILED, WRONG, main
 from autoal.strategies import CANDIDATES
 from baselines import SELECTORS
 
-COMMANDS = ["quickstart", "strategies", "compare", "merge", "study", "report", "doctor"]
+COMMANDS = ["quickstart", "query", "tell", "strategies", "compare", "merge", "study", "report", "doctor"]
 CONFIG = """
 datasets = ["iris"]
 selectors = ["margin", "random"]
@@ -61,6 +61,8 @@ def test_a_mistake_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureF
         ["compare", "configs/smoke.toml", "--shard", "3/2"],
         ["compare", "configs/smoke.toml", "--engine", "steam"],
         ["merge", "out", "no-such-folder"],
+        ["query", "no-such-folder"],
+        ["tell", "no-such-folder", "answers.csv"],
     ],
 )
 def test_wrong_arguments_give_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,240 @@
+"""`autoal query` and `autoal tell`: a session as files in, files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from autoal.data import as_rows
+from autoal.errors import DataMissing, InvalidInput
+from autoal.selectors import Query
+from autoal.session.exports import read_answers
+from autoal.session.folder import is_session
+from autoal.session.ids import Ids
+from autoal.session.labels import LabelSpace
+from autoal.session.session import Session
+from autoal.session.state import Told
+
+__all__ = ["query", "report", "tell"]
+
+OUTPUTS = (".json", ".csv", ".jsonl")
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the session.", show_default=False)]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:0.")]
+IdColumn = Annotated[str | None, typer.Option("--id", help="Column or field of the ids.", show_default=False)]
+
+
+def query(
+    folder: Folder,
+    batch_size: Annotated[int, typer.Option(help="Points to ask for.", min=1)] = 50,
+    out: Annotated[
+        Path | None, typer.Option(help=".json (Label Studio), .csv or .jsonl; CSV on stdout if not given.")
+    ] = None,
+    pool: Annotated[Path | None, typer.Option(help="The first time: .npy, .csv or .parquet of all points.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="The first time: labels there are, as tell takes them, or .npy with gaps.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The first time: column of a table that holds the labels there are.")
+    ] = None,
+    id: IdColumn = None,
+    classes: Annotated[str | None, typer.Option(help="The first time: all classes there are, as oak,elm.")] = None,
+    candidates: Annotated[
+        str | None, typer.Option(help="The first time: default, fast, all, or names, as margin,badge.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The first time: classification or regression.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The first time: seed of the session.", min=0)] = None,
+    device: Device = None,
+    show: Annotated[
+        Path | None, typer.Option(help="CSV whose further columns go into the tasks of each id, as text or image.")
+    ] = None,
+    pending: Annotated[bool, typer.Option("--pending", help="No new batch: what was asked for and is open.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
+) -> None:
+    """Ask for the points to label next, and write them as tasks.
+
+    The first call makes the session in FOLDER from --pool; later ones go on, and never ask for a point twice. A .npy
+    pool has to stay where it is; a table is copied. With nothing labeled the first batch is of typical points. The
+    model is a small network that suits the data; for one of your own use autoal.Session in Python.
+
+    Example: autoal query runs/leaves --pool leaves.npy --batch-size 50 --out tasks.json
+    Example: autoal query runs/leaves --batch-size 50 --out tasks.json
+    """
+    if out is not None:
+        _check_output(out)
+    further = None if show is None else _further_fields(show, id)
+    first = {
+        "labels": labels,
+        "target": target,
+        "classes": classes,
+        "candidates": candidates,
+        "task": task,
+        "seed": seed,
+    }
+    progress = None if quiet else True
+    if is_session(folder):
+        given = [f"--{name}" for name, value in first.items() if value is not None]
+        if given:
+            raise InvalidInput(f"{folder} holds a session, which fixed {', '.join(given)}; leave that out to go on")
+        if pool is not None and pool.suffix != ".npy":
+            raise InvalidInput(f"{folder} holds its pool already; leave --pool out to go on")
+        session = Session.open(folder, pool, device=device, progress=progress)
+    elif pool is None:
+        raise DataMissing(f"{folder} holds no session yet; name all points with --pool to make one")
+    else:
+        X, ids, y = _pool(pool, target, id)
+        named = _class_names(classes)
+        if labels is not None:
+            if y is not None:
+                raise InvalidInput("got --labels and --target; wanted one of them")
+            y = _labels(labels, id, X, ids, LabelSpace(task or "classification", named))
+        session = Session.create(
+            folder, X, y=y, ids=ids, classes=named, candidates=_portfolio(candidates), task=task or "auto",
+            random_state=seed, device=device or "auto", progress=progress,
+        )  # fmt: skip
+    asked = session.pending_query() if pending else session.ask(batch_size)
+    _deliver(asked, out, further)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    if "cold_start" in asked.diagnostics:
+        errors.print(escape(asked.diagnostics["cold_start"]))
+    errors.print(escape(f"{len(asked)} points{'' if out is None else f' in {out}'}; {_standing(session)}"))
+
+
+def tell(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(help=".csv, .jsonl, or .json (Label Studio).", show_default=False)],
+    id: IdColumn = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of the labels; in Label Studio the control's name.", show_default=False)
+    ] = None,
+    cancelled: Annotated[
+        str, typer.Option(help="Why annotations were cancelled: ood where the point is of no class.")
+    ] = "cancelled",
+    correct: Annotated[bool, typer.Option("--correct", help="Answers may replace earlier ones.")] = False,
+) -> None:
+    """Take the answers in FILE into a session: labels, and points that were skipped.
+
+    All of them are taken, or none. An export that grows may be told again and again: what is known changes nothing.
+
+    Example: autoal tell runs/leaves export.json
+    """
+    session = Session.open(folder)
+    told = session.tell_file(file, id=id, label=label, cancelled=cancelled, correct=correct)
+    Console(soft_wrap=True, highlight=False).print(escape(f"{_said(told)}; {_standing(session)}"))
+
+
+def report(folder: Path) -> None:
+    """The report of a session, as `autoal report` makes it."""
+    session = Session.open(folder)
+    console = Console(soft_wrap=True, highlight=False)
+    page = session.report()
+    console.print(escape(_standing(session)))
+    console.print(escape(f"report: {page}; labels: {folder / 'labels.csv'}"))
+
+
+def _standing(session: Session) -> str:
+    status = session.status()
+    return ", ".join(f"{status[name]} {name}" for name in ("labeled", "pending", "skipped", "left"))
+
+
+def _said(told: Told) -> str:
+    parts = [f"{count} {name}" for name, count in told._asdict().items() if count]
+    return ", ".join(parts) or "no answers"
+
+
+def _portfolio(candidates: str | None) -> str | list[str]:
+    """A portfolio by its name, or a list of strategies."""
+    name = candidates or "default"
+    return name if name in ("default", "fast", "all") else [part.strip() for part in name.split(",")]
+
+
+def _class_names(classes: str | None) -> list[Any] | None:
+    """Classes as a file of labels would have them: integers where all look like integers."""
+    if classes is None:
+        return None
+    return LabelSpace("classification", None).read([part.strip() for part in classes.split(",")])
+
+
+def _check_output(path: Path) -> None:
+    """Before anything is asked for: a batch that cannot be written would have to be asked for again."""
+    if path.suffix not in OUTPUTS:
+        raise InvalidInput(f"got --out {str(path)!r}; wanted a file that ends in {', '.join(OUTPUTS)}")
+    if not path.absolute().parent.is_dir():
+        raise DataMissing(f"the folder of --out {str(path)!r} is not there; make it first")
+
+
+def _deliver(asked: Query, out: Path | None, further: dict[Any, Any] | None) -> None:
+    if out is None:
+        typer.echo(asked.to_csv(), nl=False)
+    elif out.suffix == ".json":
+        known = {name: further[str(name)] for name in asked.ids.tolist() if str(name) in further} if further else None
+        asked.to_label_studio(out, data=known)
+    elif out.suffix == ".csv":
+        asked.to_csv(out)
+    else:
+        asked.to_jsonl(out)
+
+
+def _further_fields(path: Path, id: str | None) -> dict[str, dict[str, str]]:
+    """Fields of a task by id, written as text."""
+    frame = _read_table(path, as_text=True)
+    column = id or "id"
+    if column not in frame.columns:
+        raise InvalidInput(f"{path} has the columns {list(frame.columns)}; wanted {column!r} among them, or --id")
+    return {str(row.pop(column)): row for row in frame.to_dict("records")}  # type: ignore[misc]
+
+
+def _pool(path: Path, target: str | None, id: str | None) -> tuple[Any, list[Any] | None, Any]:
+    """X, ids and labels in a file of points."""
+    if path.suffix == ".npy":
+        if target is not None or id is not None:
+            raise InvalidInput("--target and --id name columns of a table; with a .npy pool give labels by --labels")
+        return path, None, None
+    frame = _read_table(path)
+    taken = {}
+    for option, column in (("--target", target), ("--id", id)):
+        if column is not None and column not in frame.columns:
+            raise InvalidInput(f"{path} has the columns {list(frame.columns)}; wanted {option} among them")
+        taken[option] = None if column is None else frame.pop(column)
+    ids = None if taken["--id"] is None else taken["--id"].tolist()
+    y = taken["--target"]
+    return frame, ids, None if y is None else y.astype(object).where(y.notna(), None).to_numpy()
+
+
+def _labels(path: Path, id: str | None, X: Any, ids: list[Any] | None, space: LabelSpace) -> Any:
+    """y of full length from a file of labels: those of a .npy file, or None where the file names no label."""
+    if path.suffix == ".npy":
+        try:
+            return np.load(path, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise DataMissing(f"{str(path)!r} is not there; check the path") from error
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{str(path)!r} cannot be read as an array of labels ({error})") from error
+    answers = [answer for answer in read_answers(path, id=id) if answer.skip is None]
+    names = Ids(ids, len(as_rows(X)))
+    y = np.full(len(names), None, dtype=object)
+    for answer, label in zip(answers, space.read([answer.label for answer in answers]), strict=True):
+        row = names.row(answer.id)
+        if row is None:
+            raise InvalidInput(f"{answer.where}{answer.id!r} is not among the {len(names)} ids of the pool")
+        y[row] = label
+    return y
+
+
+def _read_table(path: Path, as_text: bool = False) -> pd.DataFrame:
+    if path.suffix not in (".csv", ".parquet"):
+        raise InvalidInput(f"got {str(path)!r}; wanted .npy, .csv or .parquet")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype=str, keep_default_na=False) if as_text else pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise DataMissing(f"{str(path)!r} is not there; check the path") from error
+    except (ImportError, OSError, ValueError) as error:
+        raise InvalidInput(f"{str(path)!r} cannot be read as a table ({error})") from error
