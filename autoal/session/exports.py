@@ -21,8 +21,8 @@ CHOICES = (*LABEL_COLUMNS, "choice", "choices", "category")
 """Names under which a label is looked for."""
 RESULTS = ("choices", "number", "rating", "text", "taxonomy", "labels")
 """Fields of a Label Studio result that may hold a label."""
-SHORT_MARKS = frozenset({"annotation_id", "annotator"})
-"""Columns by which Label Studio's short formats (JSON-MIN, CSV) are known."""
+SHORT_MARK = "annotation_id"
+"""The column by which Label Studio's short formats (JSON-MIN, CSV) are known."""
 
 
 def read_answers(
@@ -110,7 +110,7 @@ def _flat(
     present = list(dict.fromkeys(key for _, row in rows for key in row))
     if not rows:
         return []
-    short = id_field is None and bool(SHORT_MARKS & set(present)) and "index" in present
+    short = id_field is None and {SHORT_MARK, "index"} <= set(present)
     id_field = id_field or ("index" if short else "id")
     for wanted, what in ((id_field, "id"), (label_field, "label")):
         if wanted is not None and wanted not in present:
