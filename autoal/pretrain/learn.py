@@ -144,8 +144,8 @@ def _mask(net: SearchNet, lesson: Lesson, capacity: float, temperature: float | 
     """(1, P) the batch that `net` composes."""
     log_value, _ = net.log_value(lesson.uncertainty, lesson.ranks, lesson.features, lesson.context, capacity)
     return compose_episode(
-        log_value[None], lesson.squared_distances[None], lesson.covered[None], net.bandwidth(lesson.context),
-        lesson.problem.batch, parts=parts, temperature=temperature,
+        log_value[None], lesson.squared_distances[None], net.bandwidth(lesson.context), lesson.problem.batch,
+        how=lesson.composition, parts=parts, temperature=temperature,
     )  # fmt: skip
 
 

@@ -37,9 +37,9 @@ class Lesson:
     features: Tensor
     """(P, F)"""
     squared_distances: Tensor
-    """(P, P) in units of the squared bandwidth"""
-    covered: Tensor
-    """(P,) squared distance to the nearest labeled point, in the same units"""
+    """(P + L, P + L) of pool and labeled points, in units of the squared bandwidth"""
+    composition: str
+    """How a batch is made of values: `SearchConfig.composition`"""
     context: Tensor
     """(G,)"""
     problem: HeadProblem
@@ -141,13 +141,13 @@ def _lesson(
         support, view.labels[None], torch.ones_like(support[..., 0]),
         num_classes=view.num_classes, l2=config.head_l2, whitener=problem.whitener,
     )  # fmt: skip
-    unit = seen.bandwidth**2
+    both = torch.cat([seen.shape_pool, seen.shape_labeled])
     return Lesson(
         ranks=seen.ranks,
         uncertainty=seen.uncertainty,
         features=seen.features,
-        squared_distances=squared_distances(seen.shape_pool, seen.shape_pool) / unit,
-        covered=squared_distances(seen.shape_pool, seen.shape_labeled).amin(1) / unit,
+        squared_distances=squared_distances(both, both) / seen.bandwidth**2,
+        composition=config.composition,
         context=round_context(view, space, batch_size),
         problem=problem,
         start=heads.weight.detach(),

@@ -45,17 +45,18 @@ def compose(
     context: Tensor,
     capacity: float,
     *,
+    how: str,
     parts: int,
     temperature: float | None,
     log_value: Tensor | None = None,
 ) -> Tensor:
-    """Mask (E, P) of the batch that `net` composes in each episode."""
+    """Mask (E, P) of the batch that `net` composes in each episode, as in `compose_episode`."""
     rows = context.expand(episodes.count, -1)
     if log_value is None:
         log_value, _ = net.log_value(episodes.uncertainty, episodes.ranks, episodes.features, rows, capacity)
     return compose_episode(
-        log_value, episodes.squared_distances, episodes.covered, net.bandwidth(rows), episodes.problem.batch,
-        parts=parts, temperature=temperature,
+        log_value, episodes.squared_distances, net.bandwidth(rows), episodes.problem.batch,
+        how=how, parts=parts, temperature=temperature,
     )  # fmt: skip
 
 
@@ -98,8 +99,9 @@ def train_search_net(
         log_value, _ = net.log_value(episodes.uncertainty, episodes.ranks, episodes.features, rows, capacity)
         log_value.retain_grad()
         mask = compose(
-            net, episodes, context, capacity, parts=config.refresh, temperature=temperature, log_value=log_value
-        )
+            net, episodes, context, capacity,
+            how=config.composition, parts=config.refresh, temperature=temperature, log_value=log_value,
+        )  # fmt: skip
         losses, weight = engine(episodes.problem, heads, mask, config.inner_steps, config.inner_lr)
         shrink = sum(((value - anchor[name]) ** 2).sum() for name, value in net.named_parameters())
         (losses.mean() + pull * shrink).backward()
@@ -140,7 +142,10 @@ def point_losses(net: SearchNet, episodes: Episodes, context: Tensor, config: Se
     it is worth is known with less noise."""
     problem = episodes.problem
     with torch.no_grad():
-        mask = compose(net, episodes, context, capacity, parts=config.refresh, temperature=config.temperature)
+        mask = compose(
+            net, episodes, context, capacity,
+            how=config.composition, parts=config.refresh, temperature=config.temperature,
+        )  # fmt: skip
         heads = fit_heads(
             torch.cat([problem.support, problem.pool], dim=1),
             torch.cat([problem.support_labels, problem.pool_labels], dim=1),

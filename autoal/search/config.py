@@ -101,9 +101,10 @@ class SearchConfig(BaseModel):
     """Each candidate proposes this many batches' worth of points."""
     proposals: Literal["union", "pool"] = "union"
     """Whether the batch is composed from the union of the proposals, or from the whole pool."""
-    composition: Literal["coverage", "top", "dpp"] = "coverage"
-    """How values become a batch: greedy coverage of the pool weighted by value, the highest values, or the mode of a
-    k-DPP whose quality is the value."""
+    composition: Literal["coverage", "variance", "top", "dpp"] = "coverage"
+    """How values become a batch: greedy coverage of the pool weighted by value; greedy reduction of the variance that a
+    Gaussian process has over the pool, weighted likewise; the highest values; or the mode of a k-DPP whose quality is
+    the value."""
     space: Literal["embedding", "centred"] = "embedding"
     """In which coverage is measured: directions of the embeddings as they are, or from their mean."""
     open_set: bool = True

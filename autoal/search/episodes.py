@@ -66,9 +66,7 @@ class Episodes:
     uncertainty: Tensor
     """(E, P) in [0, 1]"""
     squared_distances: Tensor
-    """(E, P, P) in the space of coverage, in units of the squared bandwidth."""
-    covered: Tensor
-    """(E, P) squared distance to the nearest support point, in the same units."""
+    """(E, P + S, P + S) of pseudo-pool and support, in the space of coverage, in units of the squared bandwidth."""
     proposals: tuple[tuple[Proposal, ...], ...]
     """What each candidate proposed in each episode."""
     members: tuple[tuple[Tensor, Tensor, Tensor], ...]
@@ -291,7 +289,7 @@ def simulate(
     needs = frozenset[str]().union(*(strategy.needs_for(view.task) for _, strategy in candidates))
     model = SimulatedModel(view, problem, heads, needs, seed, purpose, shift, unit)
     views = model.episode_views(s, p)
-    ranks, proposals, distances, covered = [], [], [], []
+    ranks, proposals, distances = [], [], []
     named = [(repr(strategy), strategy) for _, strategy in candidates]  # the text takes longer than some answers
     for e in range(count):
         wanted = min(sizes[1], max(2, round(config.proposal_factor * batch)))
@@ -301,9 +299,8 @@ def simulate(
         )
         proposals.append(row)
         ranks.append(torch.stack([rank_scores(proposal, batch) for proposal in row], dim=1))
-        scale = bandwidth(shape[s[e]], shape[p[e]], config, wanted) ** 2
-        distances.append(squared_distances(shape[p[e]], shape[p[e]]) / scale)
-        covered.append(squared_distances(shape[p[e]], shape[s[e]]).amin(1) / scale)
+        both = shape[torch.cat([p[e], s[e]])]
+        distances.append(squared_distances(both, both) / bandwidth(shape[s[e]], shape[p[e]], config, wanted) ** 2)
     return Episodes(
         problem=problem,
         heads=heads,
@@ -311,7 +308,6 @@ def simulate(
         features=z,
         uncertainty=uncertainty,
         squared_distances=torch.stack(distances),
-        covered=torch.stack(covered),
         proposals=tuple(proposals),
         members=members,
     )

@@ -55,7 +55,7 @@ def test_what_searchnet_sees_in_a_lesson_holds_no_label_of_the_pool():
         )
         for each in (task, replace(task, labels=other))
     ]  # fmt: skip
-    for name in ("ranks", "uncertainty", "features", "squared_distances", "covered", "context"):
+    for name in ("ranks", "uncertainty", "features", "squared_distances", "context"):
         assert torch.equal(getattr(both[0], name), getattr(both[1], name)), name
     assert not torch.equal(both[0].problem.pool_labels, both[1].problem.pool_labels)
     assert both[0].context.shape == (NUM_CONTEXT,)

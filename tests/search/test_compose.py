@@ -71,7 +71,9 @@ def test_costs_are_refused_where_they_would_be_ignored(how):
         composed(how, log_value, rows, 3, prices=torch.ones(12))
 
 
-@pytest.mark.parametrize("search", [{"composition": "top"}, {"composition": "dpp"}, {"space": "centred"}])
+@pytest.mark.parametrize(
+    "search", [{"composition": "variance"}, {"composition": "top"}, {"composition": "dpp"}, {"space": "centred"}]
+)
 def test_each_switch_is_a_setting_of_autoal(search):
     rows = pool(60)[1]
     y = (rows[:, 0] > 0).long()
