@@ -76,7 +76,8 @@ def settle(
     repeated = corrected = 0
     conflicts: list[str] = []
     for answer, row, label in zip(answers, rows, labels, strict=True):
-        name = f"{answer.where}{answer.id!r}"
+        asked = answer.id.item() if isinstance(answer.id, np.generic) else answer.id
+        name = f"{answer.where}{asked!r}"
         known = state.labels.get(row)
         meant = f"label {label!r}" if answer.skip is None else f"skip {answer.skip!r}"
         if said.setdefault(row, meant) != meant:
