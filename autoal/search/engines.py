@@ -93,13 +93,15 @@ def _solve_hessian(gradient: Tensor, theta: Tensor, right: Tensor) -> Tensor:
     tiny = torch.finfo(right.dtype).tiny
     target = rr * (1e-24 if right.dtype == torch.float64 else 1e-10)
     for _ in range(min(1000, 2 * right[0].numel())):
-        if bool((rr <= target).all()):
+        # An episode that is solved stays as it is while others go on: its residual would sink to where rounding rules.
+        still = rr > target
+        if not bool(still.any()):
             break
         hp = hessian_times(p)
-        alpha = rr / dot(p, hp).clamp_min(tiny)
+        alpha = torch.where(still, rr / dot(p, hp).clamp_min(tiny), torch.zeros_like(rr))
         x, r = x + alpha * p, r - alpha * hp
-        following = dot(r, r)
-        p, rr = r + following / rr.clamp_min(tiny) * p, following
+        following = torch.where(still, dot(r, r), rr)
+        p, rr = torch.where(still, r + following / rr.clamp_min(tiny) * p, p), following
     return x
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from autoal.search.engines import ENGINES
+from autoal.rng import generator
+from autoal.search.engines import ENGINES, _solve_hessian
 from autoal.search.fit_net import HeadProblem, fit_heads, with_bias
 
 
@@ -125,3 +126,16 @@ def test_an_engine_leaves_the_heads_it_started_from_alone():
         before = heads.weight.detach().clone()
         gradient(engine, made, heads, mask, 3)
         assert torch.equal(heads.weight, before)
+
+
+def test_an_episode_that_is_solved_early_stays_solved_while_others_go_on():
+    rng = generator(0, "solve")
+    flat = torch.ones(30)
+    flat[-1] = 0.0  # no curvature there, and next to nothing to solve
+    hessians = torch.stack([torch.diag(flat), torch.diag(torch.logspace(-2, 0, 30))])
+    right = torch.randn(2, 30, 1, generator=rng)
+    right[0, -1] = 1e-7
+    theta = torch.zeros(2, 30, 1, requires_grad=True)
+    solution = _solve_hessian(hessians @ theta, theta, right)
+    assert torch.allclose(solution[0], right[0], atol=1e-4)
+    assert torch.allclose(solution[1], torch.linalg.solve(hessians[1], right[1]), rtol=1e-2, atol=1e-2)
