@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from autoal.compute import chunks, full_precision_matmul
+from autoal.search.space import squared_distances
 
 __all__ = ["NOISE", "greedy_variance", "kernel", "posterior"]
 
@@ -64,25 +65,24 @@ def greedy_variance(
     and earlier picks are known. Equal gains go by `order` (J,), a permutation of positions in `candidates`.
 
     Up to 1,024 points this is exact. For more, that many drawn landmarks explain the others (Snelson and Ghahramani
-    2006: what they leave unexplained is a point's own). Cost: (L + E) M^2 once, then J M per pick; memory J M.
+    2006: what they leave unexplained is a point's own). Cost: (L + E) M^2 once, then J M per pick; memory (J + L) M.
     """
-    every = torch.cat([rows, labeled]).double()
-    landmarks = _landmarks(len(rows), len(labeled), rng).to(rows.device)
-    base = every[landmarks]
+    landmarks = [which.to(rows.device) for which in _landmarks(len(rows), len(labeled), rng)]
+    base = torch.cat([rows[landmarks[0]], labeled[landmarks[1]]]).double()
     among = candidates[order]
-    prior = kernel(_squared(base, base, bandwidth))
+    prior = kernel(squared_distances(base, base) / bandwidth**2)
     prior.diagonal().add_(JITTER)
     root = torch.linalg.cholesky(prior)
 
-    def features(which: Tensor) -> tuple[Tensor, Tensor]:
+    def features(points: Tensor) -> tuple[Tensor, Tensor]:
         """(n, M) whose products are the covariances that landmarks explain, and (n,) the variance they do not."""
-        out = torch.empty(len(which), len(base), dtype=base.dtype, device=base.device)
-        for part in chunks(len(which), 32.0 * len(base)):
-            cross = kernel(_squared(every[which[part]], base, bandwidth))
+        out = torch.empty(len(points), len(base), dtype=base.dtype, device=base.device)
+        for part in chunks(len(points), 32.0 * len(base)):
+            cross = kernel(squared_distances(points[part].double(), base) / bandwidth**2)
             out[part] = torch.linalg.solve_triangular(root, cross.T, upper=False).T
         return out, (1.0 - out.square().sum(1)).clamp_min(0)
 
-    known, own = features(torch.arange(len(rows), len(every), device=rows.device))
+    known, own = features(labeled)
     precision = torch.eye(len(base), dtype=base.dtype, device=base.device)
     precision.addmm_((known / (NOISE + own)[:, None]).T, known)
     weights = value.double()
@@ -94,9 +94,9 @@ def greedy_variance(
 
     wanted = torch.zeros_like(precision)
     for part in chunks(len(evaluation), 32.0 * len(base)):
-        seen = whitened(features(evaluation[part])[0])
+        seen = whitened(features(rows[evaluation[part]])[0])
         wanted.addmm_((weights[evaluation[part], None] * seen).T, seen)
-    z, own = features(among)
+    z, own = features(rows[among])
     z = whitened(z)
     counted = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
     counted[evaluation] = True
@@ -125,16 +125,10 @@ def greedy_variance(
     return among[torch.tensor(picks, dtype=torch.int64, device=rows.device)]
 
 
-def _landmarks(n_pool: int, n_labeled: int, rng: torch.Generator) -> Tensor:
-    """Positions in pool and labeled points together: all, or half as many of the labeled as there may be, and pool."""
+def _landmarks(n_pool: int, n_labeled: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Positions in the pool and in the labeled points: all, or up to half of them labeled ones and the rest pool."""
     if n_pool + n_labeled <= LANDMARKS:
-        return torch.arange(n_pool + n_labeled)
+        return torch.arange(n_pool), torch.arange(n_labeled)
     labeled = torch.randperm(n_labeled, generator=rng)[: LANDMARKS // 2]
     pool = torch.randperm(n_pool, generator=rng)[: LANDMARKS - len(labeled)]
-    return torch.cat([pool.sort().values, n_pool + labeled.sort().values])
-
-
-def _squared(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
-    """(n, m) squared distances in units of the squared bandwidth."""
-    both = x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T
-    return both.clamp_min_(0).div_(bandwidth**2)
+    return pool.sort().values, labeled.sort().values
