@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -165,20 +166,21 @@ def plus_plus(
         uniform = torch.rand(2, draws, generator=rng, dtype=torch.float64)
         # A sum in another order may end above the last entry; such a draw falls back on the last point.
         drawn = torch.searchsorted(cumulative_N, (uniform[0] * total).to(device), right=True).clamp_(max=n - 1)
-        among = distances(drawn, drawn).double().cpu()
+        # One draw after the other: in numpy, whose small arrays cost a tenth of tensors.
+        names, kept = drawn.cpu().numpy(), 0
+        among = distances(drawn, drawn).double().cpu().numpy()
         old = weights_N[drawn].cpu()
-        true = old.clone()
+        bar, true = (uniform[1] * old).numpy(), old
         if recent:
-            true = torch.minimum(true, distances(drawn, torch.tensor(recent, device=device)).double().amin(1).cpu())
-        positions, kept = drawn.tolist(), 0
-        names = drawn.cpu()
-        true[torch.isin(names, torch.tensor(recent, dtype=torch.int64))] = 0
+            true = torch.minimum(old, distances(drawn, torch.tensor(recent, device=device)).double().amin(1).cpu())
+        weight = np.where(np.isin(names, recent), 0.0, true.numpy())
         for t in range(draws):
-            if len(picks) == count or not float(uniform[1, t] * old[t]) < float(true[t]):
+            if len(picks) == count or not bar[t] < weight[t]:
                 continue
-            picks.append(positions[t])
-            recent.append(positions[t])
-            true = torch.minimum(true, among[:, t]).masked_fill_(names == positions[t], 0)
+            picks.append(int(names[t]))
+            recent.append(picks[-1])
+            weight = np.minimum(weight, among[:, t])
+            weight[names == picks[-1]] = 0.0
             kept += 1
         taken_N[recent] = True
         if kept < 0.3 * draws and len(picks) < count:
