@@ -37,16 +37,20 @@ def soft_top_k(scores: Tensor, k: float | Tensor, temperature: float | Tensor) -
         low = torch.where(eligible, s, big).amin(-1, keepdim=True) - margin
         high = torch.where(eligible, s, -big).amax(-1, keepdim=True) + margin
         tau = _hard_threshold(torch.where(eligible, s, -big), k_row).clamp(low, high)
-        for step in range(80 if scores.dtype == torch.float64 else 40):
+        before = torch.full_like(tau, torch.inf)
+        for _ in range(80 if scores.dtype == torch.float64 else 40):
             m = mask_at(tau)
             excess = m.sum(-1, keepdim=True) - k_row
-            if bool((excess.abs() < tolerance).all()):
+            found = excess.abs() < tolerance
+            if bool(found.all()):
                 break
             low, high = torch.where(excess > 0, tau, low), torch.where(excess > 0, high, tau)
-            # Newton's step where it stays inside the bracket; every fourth halves it, whatever Newton says.
+            # Newton's step, but halving where that leaves the bracket or the last one did not halve the excess. Rows
+            # that are there stay, while others go on.
             newton = tau + excess / (m * (1 - m) / t).sum(-1, keepdim=True)
-            inside = (newton > low) & (newton < high) & (step % 4 < 3)
-            tau = torch.where(inside, newton, 0.5 * (low + high))
+            fast = (newton > low) & (newton < high) & (excess.abs() < 0.5 * before)
+            before = torch.where(found, before, excess.abs())
+            tau = torch.where(found, tau, torch.where(fast, newton, 0.5 * (low + high)))
         m = mask_at(tau)
         slope = (m * (1 - m) / t).sum(-1, keepdim=True)
     # One Newton step inside the graph: it changes tau by rounding only, and gives it its implicit gradient
