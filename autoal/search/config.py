@@ -58,7 +58,7 @@ class SearchConfig(BaseModel):
     episodes: int = Field(16, ge=2)
     """Splits of the labeled set in one round. One half of the labels validates in one half of them, the other half
     in the others: what is learned on either side is judged on the other."""
-    relearn: float = Field(1.5, ge=1)
+    relearn: float = Field(3.0, ge=1)
     """Unless the evidence so far is for a gain, by a standard error or more, the search is made again only once there
     are so many times the labels of the last one. 1: in every round."""
     outer_steps: int = Field(8, ge=0)

@@ -36,8 +36,8 @@ def remembered(gain: float, searched_at: int) -> Memory:
     return Memory(evidence=Evidence((Finding(0, gain, 0.01),)), searched_at=searched_at)
 
 
-@pytest.mark.parametrize(("searched_at", "anew"), [(0, True), (26, True), (27, False), (39, False)])
-def test_without_a_promise_of_gain_the_search_waits_for_half_as_many_labels_again(searched_at, anew):
+@pytest.mark.parametrize(("searched_at", "anew"), [(0, True), (13, True), (14, False), (39, False)])
+def test_without_a_promise_of_gain_the_search_waits_for_three_times_as_many_labels(searched_at, anew):
     assert searched(remembered(-0.02, searched_at)) is anew
 
 
