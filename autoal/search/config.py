@@ -124,6 +124,9 @@ class SearchConfig(BaseModel):
     """A candidate whose batch overlaps another's by more is dropped."""
     gate_labels_per_class: int = Field(5, ge=2)
     """With fewer labels than this per class nothing is learned: the anchor is used."""
+    audit: float = Field(0.0, ge=0, le=0.5)
+    """Share of the points asked for that is drawn at random, in every mode. They come last in a batch, and are what the
+    fair value of the model and the gain over random are measured on. 0: none."""
     paper: PaperConfig = PaperConfig()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import numbers
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -25,6 +26,7 @@ from autoal.errors import InvalidInput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter
 from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
+from autoal.search.audit import AuditReport, audit_report, draw_audit
 from autoal.search.candidates import Asked, ask_candidates
 from autoal.search.config import SearchConfig, search_config
 from autoal.search.episodes import standardised, target_scale
@@ -57,6 +59,7 @@ class _Fitted:
     learned: Learned | None
     paper: PaperSearch | None
     space: Space | None
+    audit: AuditReport | None
     seconds: dict[str, float]
 
 
@@ -91,7 +94,8 @@ class AutoAL(BaseEstimator):
     Attributes
     ----------
     weights_ : dict of candidate -> weight in the last batch
-    history_ : list of dict, one for each search: labels, weights, gate, losses
+    history_ : list of dict, one for each search: labels, weights, gate, losses; with `search={"audit": ...}` also the
+        keys of the points asked for, and what those drawn at random say
     search_net_ : the trained SearchNet (None in mode "uniform")
     model_ : the trained ModelAdapter
     classes_ : (C,) the user's labels in the order of the columns; None in a regression
@@ -220,6 +224,11 @@ class AutoAL(BaseEstimator):
             if probs is not None:
                 raise InvalidInput("got probs in a regression, which has no classes; wanted embeddings, or a model")
             self._refuse_paper()
+        if built.offset and search_config(self.search).audit > 0:
+            raise InvalidInput(
+                "got search={'audit': ...} with three arrays, whose rows move as labels come in, so that the points "
+                "drawn at random could not be found again; wanted fit_query(X, y) with all rows in X"
+            )
         if batch_size is None:
             batch_size = min(len(built), max(1, len(built.labeled) // 10))
         check_batch_size(_integer(batch_size, "batch_size"), len(built))
@@ -254,6 +263,8 @@ class AutoAL(BaseEstimator):
             votes={name: vote.cpu().numpy() for name, vote in selection.votes.items()},
             diagnostics={**selection.diagnostics, "seconds": seconds, "peak_bytes": peak_bytes()},
         )
+        if fitted.audit is not None and fitted.audit.alarm:
+            warnings.warn(f"the audit sees no gain over random points: {fitted.audit}", UserWarning, stacklevel=2)
         self._report("done", 1, 1)
         for callback in self.callbacks:
             callback(self, query)
@@ -530,7 +541,20 @@ class AutoAL(BaseEstimator):
             self.search_net_ = paper.net
         else:
             self.search_net_ = None
-        return _Fitted(state, asked, dropped, learned, paper, space, seconds)
+        audit = None
+        if config.audit > 0:
+            began = perf_counter()
+            space = Space.of(view, config.head_dim, generator(seed, "space")) if space is None else space
+            audit = audit_report(
+                with_bias(space.labeled), view.labels, view.num_classes, state.labeled_ids, self._asked_before(),
+                l2=config.head_l2, rng=generator(seed, "audit", "splits"),
+            )  # fmt: skip
+            seconds["audit"] = perf_counter() - began
+        return _Fitted(state, asked, dropped, learned, paper, space, audit, seconds)
+
+    def _asked_before(self) -> list[dict[str, list[int]]]:
+        """Keys of the points that earlier batches chose and drew at random; only while there is an audit."""
+        return [entry["asked"] for entry in self.history_[: self._earlier] if "asked" in entry]
 
     def _recall(self, state: RoundState, config: SearchConfig) -> Memory:
         """What earlier rounds left. Asking again with the same labels starts from where that round started, so
@@ -555,6 +579,12 @@ class AutoAL(BaseEstimator):
         if any(len(proposal.indices) < batch_size for proposal in asked.proposals):
             asked = ask_candidates(view, asked.candidates, batch_size, batch_size, 1.0, seed)
         diagnostics: dict[str, Any] = {"mode": self.mode, "labels": len(view.labels), "dropped": dict(fitted.dropped)}
+        drawn = torch.zeros(0, dtype=torch.long)
+        if fitted.audit is not None:
+            drawn = draw_audit(
+                state.pool_ids, batch_size, config.audit, self._asked_before(), generator(seed, "audit", "draw")
+            )
+            diagnostics["audit"] = {"random": len(drawn), **fitted.audit.to_json(), "says": str(fitted.audit)}
         if fitted.learned is not None and fitted.space is not None:
             learned = fitted.learned
             composed = compose_batch(
@@ -584,6 +614,11 @@ class AutoAL(BaseEstimator):
             mean_rank = torch.stack([ordered(*proposal).scores for proposal in asked.proposals]).mean(0)
             utilities = ordered(positions, mean_rank).scores
             weights = torch.full((len(names),), 1.0 / len(names), dtype=torch.float64)
+        drawn = drawn.to(positions.device)
+        if len(drawn):
+            chosen = positions[~torch.isin(positions, drawn)][: batch_size - len(drawn)]
+            positions = torch.cat([chosen, drawn])
+            utilities = ordered(positions, utilities).scores
         votes = {
             name: torch.isin(positions, proposal.indices[:batch_size])
             for name, proposal in zip(names, asked.proposals, strict=True)
@@ -593,10 +628,12 @@ class AutoAL(BaseEstimator):
         self.weights_ = shares
         self.last_selection_ = selection
         # Asked again with the same labels, or for a batch of another size: one round, one entry.
-        self.history_ = [
-            *self.history_[: self._earlier],
-            {"labels": len(view.labels), "weights": shares, **_plain(diagnostics)},
-        ]
+        entry = {"labels": len(view.labels), "weights": shares, **_plain(diagnostics)}
+        if fitted.audit is not None:
+            keys = state.pool_ids[positions.cpu()].tolist()
+            split = len(keys) - len(drawn)
+            entry["asked"] = {"chosen": keys[:split], "random": keys[split:]}
+        self.history_ = [*self.history_[: self._earlier], entry]
         return selection
 
     def _report(self, stage: str, done: int, total: int) -> None:
@@ -619,7 +656,7 @@ class AutoAL(BaseEstimator):
 
 
 def _plain(diagnostics: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in diagnostics.items() if key in ("gate", "dropped")}
+    return {key: value for key, value in diagnostics.items() if key in ("gate", "dropped", "audit")}
 
 
 def _validation(

@@ -50,6 +50,10 @@ def query(
     ] = None,
     task: Annotated[str | None, typer.Option(help="The first time: classification or regression.")] = None,
     seed: Annotated[int | None, typer.Option(help="The first time: seed of the session.", min=0)] = None,
+    audit: Annotated[
+        float | None,
+        typer.Option(help="The first time: share drawn at random, which says what choosing gains.", min=0, max=0.5),
+    ] = None,
     device: Device = None,
     show: Annotated[
         Path | None, typer.Option(help="CSV whose further columns go into the tasks of each id, as text or image.")
@@ -76,6 +80,7 @@ def query(
         "candidates": candidates,
         "task": task,
         "seed": seed,
+        "audit": audit,
     }
     progress = None if quiet else True
     if is_session(folder):
@@ -96,13 +101,16 @@ def query(
             y = _labels(labels, id, X, ids, LabelSpace(task or "classification", named))
         session = Session.create(
             folder, X, y=y, ids=ids, classes=named, candidates=_portfolio(candidates), task=task or "auto",
-            random_state=seed, device=device or "auto", progress=progress,
+            search=None if audit is None else {"audit": audit}, random_state=seed, device=device or "auto",
+            progress=progress,
         )  # fmt: skip
     asked = session.pending_query() if pending else session.ask(batch_size)
     _deliver(asked, out, further)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     if "cold_start" in asked.diagnostics:
         errors.print(escape(asked.diagnostics["cold_start"]))
+    if "audit" in asked.diagnostics:
+        errors.print(escape(f"audit: {asked.diagnostics['audit']['says']}"))
     errors.print(escape(f"{len(asked)} points{'' if out is None else f' in {out}'}; {_standing(session)}"))
 
 

@@ -27,7 +27,7 @@ NAMED = 3
 """Candidates named in the table of rounds."""
 BIASED = (
     "The labeled points were chosen for what they teach, and are no fair sample of the pool: they are mostly harder "
-    "than it. For a fair figure, draw points at random, label them, and keep them out of the session."
+    "than it. A fair figure needs an audit: a session created with search={'audit': 0.1} draws a tenth at random."
 )
 
 
@@ -48,6 +48,7 @@ def write_report(session: Session, *, estimate: bool = True) -> Path:
         ],
         values=None if values is None or values.empty else _curve(values, session.task, folder),
         biased=BIASED,
+        fair=_fair(state),
         why_not=why_not,
         classes=_table(_classes(state)) if session.task == "classification" and state.labels else None,
         rounds=_table(rounds) if len(rounds) else None,
@@ -110,6 +111,12 @@ def _verdict(status: dict[str, int], values: pd.DataFrame | None, task: str) -> 
     if task == "regression":
         return f"{text} Cross-validated error {last['value']:.3g} (RMSE; always the mean: {last['floor']:.3g})."
     return f"{text} Cross-validated accuracy {last['value']:.1%} (always the commonest class: {last['floor']:.1%})."
+
+
+def _fair(state: State) -> str:
+    """What the points drawn at random said when the last batch was chosen; empty without an audit."""
+    audits = [record["diagnostics"]["audit"] for record in state.asks if "audit" in record["diagnostics"]]
+    return f"The audit, with the labels of the last round: {audits[-1]['says']}." if audits else ""
 
 
 def _of(part: int, whole: int) -> str:

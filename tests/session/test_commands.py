@@ -72,6 +72,23 @@ def test_a_table_with_ids_and_some_labels(tmp_path: Path, capsys: pytest.Capture
     assert len(capsys.readouterr().out.splitlines()) == 3  # a table on stdout, with its head
 
 
+def test_an_audit_is_asked_for_once_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    frame["species"] = [label if row < 12 else None for row, label in enumerate(truth)]
+    frame.to_csv(tmp_path / "pool.csv", index=False)
+    folder, out = str(tmp_path / "s"), str(tmp_path / "a.csv")
+    first = ["--pool", str(tmp_path / "pool.csv"), "--target", "species", "--candidates", "margin", "--audit", "0.5"]
+    common = ["query", folder, "--batch-size", "4", "--out", out, "--quiet"]
+    assert main([*common, *first]) == 0
+    assert "audit: 0 labels drawn at random are in" in capsys.readouterr().err
+    asked = pd.read_csv(out)["id"]
+    pd.DataFrame({"id": asked, "label": truth[asked]}).to_csv(tmp_path / "told.csv", index=False)
+    assert main(["tell", folder, str(tmp_path / "told.csv")]) == 0
+    assert main(common) == 0
+    assert "audit: 2 labels drawn at random are in" in capsys.readouterr().err
+    assert main([*common, "--audit", "0.2"]) == WRONG
+
+
 def test_labels_there_are_come_in_a_file(tmp_path: Path, pool: Path) -> None:
     codes = np.unique(truth, return_inverse=True)[1]
     y = np.full(60, -1)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from autoal import Session
+from tests.selectors.problems import QUICK
 from tests.session.problems import NAMES, X, again, begun, named, truth
 
 
@@ -86,3 +87,13 @@ def test_few_labels_and_rare_classes(tmp_path: Path) -> None:
     session.tell(NAMES[9:12], ["yew", *truth[10:12]])  # one label of its class: in no training part when it is judged
     found = session.cross_validate(session.history()[2])
     assert isinstance(found, pd.DataFrame) and np.isfinite(found["value"]).all()
+
+
+def test_an_audit_gives_a_fair_figure(tmp_path: Path) -> None:
+    made = begun(tmp_path / "leaves", search={**QUICK, "audit": 0.5})
+    for size in (12, 8, 8, 4):
+        batch = made.ask(size)
+        made.tell(batch.ids, named(batch.ids))
+    page = again(made.folder).report(estimate=False).read_text()
+    assert "The audit, with the labels of the last round: 5 chosen labels against as many random ones" in page
+    assert "by 8 labels drawn at random" in page
