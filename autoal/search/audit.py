@@ -1,8 +1,9 @@
 """The audit: a part of every batch is drawn at random, so that what the rest of it gains can be measured.
 
 Labels that were chosen are no fair sample of the pool and cannot say how good a model is there, or whether choosing
-them paid. Those drawn at random can: each judges heads that were trained without it, and they can be trained on in
-the place of as many chosen ones.
+them paid. Those drawn at random can. What the model said of each before its label came is judged by that label
+(progressive validation: Blum, Kalai and Langford 1999), and heads can be trained on some of them in the place of as
+many chosen ones, and be judged by the others.
 
 Axes: L labeled points, A of them drawn at random, D features (a constant column included), J splits.
 """
@@ -23,8 +24,9 @@ from autoal.search.fit_net import clipped_log_loss, fit_heads
 
 __all__ = ["AuditReport", "audit_report", "draw_audit"]
 
-FOLDS = 5
 SPLITS = 20
+LATEST = 50
+"""Random points that the value is the mean over: the last ones, since the model gets better."""
 FEWEST = 6
 """Random points below which nothing is estimated."""
 ALARMING = 20
@@ -42,7 +44,8 @@ class AuditReport:
     labels: int
     """Points drawn at random whose labels are in."""
     value: float | None = None
-    """Accuracy on the pool of a head trained on all labels but those it is judged on; in a regression the RMSE."""
+    """Accuracy of the model on the pool, over the latest 50 of them, each predicted before it was labeled; in a
+    regression the RMSE."""
     value_error: float | None = None
     """Its standard error."""
     compared: int = 0
@@ -64,16 +67,19 @@ class AuditReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        if self.value is None or self.gain is None or self.gain_error is None:
+        if self.gain is None or self.gain_error is None:
             return f"{self.labels} labels drawn at random are in: too few to say anything"
         said = {
             "better": "choosing pays",
             "worse": "random points would have done better",
             "open": "not told apart from random",
         }[self.verdict]
+        value = ""
+        if self.value is not None:
+            value = f"; value on the pool {self.value:.3f} (standard error {self.value_error:.3f})"
         return (
             f"{self.compared} chosen labels against as many random ones: {self.gain:+.3f} (standard error "
-            f"{self.gain_error:.3f}), {said}; {self.value:.3f} on the pool, by {self.labels} labels drawn at random"
+            f"{self.gain_error:.3f}), {said}{value}; {self.labels} labels drawn at random are in"
         )
 
 
@@ -100,7 +106,8 @@ def audit_report(
     l2: float,
     rng: torch.Generator,
 ) -> AuditReport:
-    """From features (L, D), labels (L,) and keys (L,) of the labeled points, and the keys `asked` for in each batch.
+    """From features (L, D), labels (L,) and keys (L,) of the labeled points, and what was `asked` for in each batch:
+    the keys of `chosen` and of `random` points, what the model `predicted` of the latter, and among how many `classes`.
 
     Gain: in each of 20 splits two thirds of the random points train, or as many of the chosen ones, those asked for
     first; both judge on the other third. The variance of the mean over splits that overlap is taken as
@@ -113,18 +120,14 @@ def audit_report(
     n = len(random)
     if n < FEWEST:
         return AuditReport(n)
-    unit = 1.0
+    report = AuditReport(n, *_value(labels, num_classes, row_of, asked))
     if not num_classes:
-        shift = labels.mean()
-        unit = float((labels - shift).square().mean().sqrt().clamp_min(1e-12))
-        labels = (labels - shift) / unit
+        labels = labels - labels.mean()
+        labels = labels / labels.square().mean().sqrt().clamp_min(1e-12)
     first = torch.ones(len(labels), dtype=torch.bool)
     first[[*random, *chosen]] = False
     at = torch.tensor(random[:MOST], device=labels.device)
     judge = _Judge(features, labels, num_classes, l2)
-
-    value, error = _value(judge, at, rng)
-    report = AuditReport(n, value * unit, error * unit)
     train = (2 * len(at)) // 3
     compared = min(train, len(chosen))
     if compared < 1:
@@ -177,18 +180,22 @@ class _Judge:
         return clipped_log_loss(answers, truth), (answers.argmax(-1) != truth).to(answers.dtype)
 
 
-def _value(judge: _Judge, at: Tensor, rng: torch.Generator) -> tuple[float, float]:
-    """Accuracy, or RMSE, and its standard error: each fold of the random points is judged by a head trained on all
-    other labels."""
-    folds = min(FOLDS, len(at))
-    fold = torch.randperm(len(at), generator=rng) % folds
-    wrong = []
-    for f in range(folds):
-        weights = judge.features.new_ones(1, len(judge.labels))
-        weights[0, at[fold == f]] = 0.0
-        wrong.append(judge(weights, at[fold == f][None])[1][0].double())
-    each = torch.cat(wrong)
+def _value(
+    labels: Tensor, num_classes: int, row_of: Mapping[int, int], asked: Sequence[Mapping[str, Any]]
+) -> tuple[float | None, float | None]:
+    """Accuracy, or RMSE, of what was predicted of the latest random points, and its standard error. Classes are
+    numbered anew when one turns up for the first time: what was predicted before that is left out."""
+    pairs = [
+        (row_of[key], said)
+        for batch in asked
+        if batch["classes"] == num_classes
+        for key, said in zip(batch["random"], batch["predicted"], strict=True)
+        if key in row_of
+    ][-LATEST:]
+    if len(pairs) < FEWEST:
+        return None, None
+    truth = labels[[row for row, _ in pairs]].double().cpu()
+    said = torch.tensor([said for _, said in pairs], dtype=torch.float64)
+    each = (said == truth).double() if num_classes else (said - truth).square()
     mean, error = float(each.mean()), float(each.std(correction=0)) / math.sqrt(len(each))
-    if judge.num_classes:
-        return 1 - mean, error
-    return math.sqrt(mean), error / (2 * math.sqrt(max(mean, 1e-12)))
+    return (mean, error) if num_classes else (math.sqrt(mean), error / (2 * math.sqrt(max(mean, 1e-12))))

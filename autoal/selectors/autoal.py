@@ -552,8 +552,8 @@ class AutoAL(BaseEstimator):
             seconds["audit"] = perf_counter() - began
         return _Fitted(state, asked, dropped, learned, paper, space, audit, seconds)
 
-    def _asked_before(self) -> list[dict[str, list[int]]]:
-        """Keys of the points that earlier batches chose and drew at random; only while there is an audit."""
+    def _asked_before(self) -> list[dict[str, Any]]:
+        """What earlier batches chose and drew at random, as `audit_report` takes it; only while there is an audit."""
         return [entry["asked"] for entry in self.history_[: self._earlier] if "asked" in entry]
 
     def _recall(self, state: RoundState, config: SearchConfig) -> Memory:
@@ -632,7 +632,13 @@ class AutoAL(BaseEstimator):
         if fitted.audit is not None:
             keys = state.pool_ids[positions.cpu()].tolist()
             split = len(keys) - len(drawn)
-            entry["asked"] = {"chosen": keys[:split], "random": keys[split:]}
+            predicted = view.pool.require("log_probs").argmax(1) if view.num_classes else view.pool.require("means")
+            entry["asked"] = {
+                "chosen": keys[:split],
+                "random": keys[split:],
+                "predicted": predicted[drawn].tolist(),
+                "classes": view.num_classes,
+            }
         self.history_ = [*self.history_[: self._earlier], entry]
         return selection
 

@@ -18,11 +18,11 @@ def clusters(n: int, seed: int, classes: int = 4, width: float = 1.2) -> tuple[t
     return 2.0 * torch.nn.functional.one_hot(labels, 8) + width * torch.randn(n, 8, generator=rng), labels
 
 
-def report(x, y, random, chosen, classes=4, seed=0):
-    return audit_report(
-        with_bias(x), y, classes, torch.arange(len(y)), [{"chosen": chosen, "random": random}], l2=1.0,
-        rng=generator(seed, "report"),
-    )  # fmt: skip
+def report(x, y, random, chosen, classes=4, seed=0, predicted=None):
+    """Of one batch; what was predicted of its random points is the truth, unless said otherwise."""
+    said = y[random].tolist() if predicted is None else predicted
+    asked = [{"chosen": chosen, "random": random, "predicted": said, "classes": classes}]
+    return audit_report(with_bias(x), y, classes, torch.arange(len(y)), asked, l2=1.0, rng=generator(seed, "report"))
 
 
 # --- which points are drawn -------------------------------------------------------------------------------------------
@@ -58,16 +58,33 @@ def test_a_draw_belongs_to_the_point_and_not_to_its_row():
 # --- what they say ----------------------------------------------------------------------------------------------------
 
 
-def test_the_value_is_that_on_fresh_points():
+def test_the_value_is_that_of_what_was_predicted():
     gaps = []
     for seed in range(30):
         x, y = clusters(4_000, seed)
-        said = report(x[:100], y[:100], list(range(40, 100)), list(range(20, 40)), seed=seed)
-        model = LogisticRegression(max_iter=500).fit(x[:100].numpy(), y[:100].numpy())
-        gaps.append(said.value - model.score(x[100:].numpy(), y[100:].numpy()))
-    error = np.std(gaps) / len(gaps) ** 0.5
-    # A fifth of the random points is missing where it judges: a little below is right.
-    assert -0.02 - 2 * error < np.mean(gaps) < 2 * error
+        model = LogisticRegression(max_iter=500).fit(x[:40].numpy(), y[:40].numpy())
+        random = list(range(40, 90))
+        said = report(x[:90], y[:90], random, [], seed=seed, predicted=model.predict(x[random].numpy()).tolist())
+        assert said.value_error == pytest.approx((said.value * (1 - said.value) / 50) ** 0.5)
+        gaps.append(said.value - model.score(x[90:].numpy(), y[90:].numpy()))
+    assert abs(np.mean(gaps)) < 2.5 * np.std(gaps) / len(gaps) ** 0.5
+
+
+def test_the_value_is_of_the_latest_points_and_of_the_classes_there_are():
+    x, y = clusters(200, 0)
+
+    def batch(rows, right, classes=4):
+        said = y[list(rows)] if right else (y[list(rows)] + 1) % 4
+        return {"chosen": [], "random": list(rows), "predicted": said.tolist(), "classes": classes}
+
+    def value(*asked):
+        said = audit_report(with_bias(x), y, 4, torch.arange(200), asked, l2=1.0, rng=generator(0))
+        return said.value
+
+    assert value(batch(range(20), False), batch(range(20, 70), True)) == 1
+    assert value(batch(range(25), False), batch(range(25, 50), True)) == 0.5
+    assert value(batch(range(25), False, classes=3), batch(range(25, 50), True)) == 1
+    assert value(batch(range(25), False, classes=3), batch(range(25, 30), True)) is None
 
 
 def test_random_points_gain_nothing_over_random_points():
@@ -122,7 +139,8 @@ def test_few_points_say_nothing():
 def test_answers_that_are_missing_are_left_out():
     x, y = clusters(60, 0)
     keys = torch.arange(60)
-    asked = [{"chosen": [*range(40, 60), 900], "random": [*range(20, 40), 901, 902]}]
+    random, said = [*range(20, 40), 901, 902], [*y[20:40].tolist(), 0, 0]
+    asked = [{"chosen": [*range(40, 60), 900], "random": random, "predicted": said, "classes": 4}]
     said = audit_report(with_bias(x), y, 4, keys, asked, l2=1.0, rng=generator(0, "report"))
     assert said == report(x, y, list(range(20, 40)), list(range(40, 60)), seed=0)
     assert (said.labels, said.compared) == (20, 13)
@@ -132,7 +150,8 @@ def test_a_regression_is_measured_in_units_of_the_variance():
     rng = generator(3)
     x = torch.randn(200, 4, generator=rng)
     y = (10 * x[:, 0] + torch.randn(200, generator=rng)).double() + 50
-    said = report(x, y, list(range(10, 80)), list(range(80, 200)), classes=0)
-    assert 0.8 < said.value < 2.0  # the noise is 1
+    random = list(range(10, 80))
+    said = report(x, y, random, list(range(80, 200)), classes=0, predicted=(y[random] + 3).tolist())
+    assert said.value == pytest.approx(3)
     assert said.gain == said.gain_nats
     assert abs(said.gain) < 0.05

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from autoal import AutoAL
 from autoal.errors import InvalidInput
@@ -34,7 +34,10 @@ def test_the_last_points_of_a_batch_are_drawn_at_random_and_say_what_the_others_
     assert [query.diagnostics["audit"]["random"] for query in queries] == [2] * 5
     assert [query.diagnostics["audit"]["labels"] for query in queries] == [0, 2, 4, 6, 8]
     said = queries[-1].diagnostics["audit"]
-    assert 0 < said["value"] <= 1 and said["compared"] == 5 and "labels drawn at random" in said["says"]
+    assert said["compared"] == 5 and "8 labels drawn at random are in" in said["says"]
+    drawn = np.concatenate([query.indices[-2:] for query in queries[:-1]])
+    before = [row for entry in selector.history_[:-1] for row in entry["asked"]["predicted"]]
+    assert said["value"] == np.mean(TRUTH[drawn] == before)
     assert [entry["audit"]["labels"] for entry in selector.history_] == [0, 2, 4, 6, 8]
     for query, entry in zip(queries, selector.history_, strict=True):
         assert sorted(entry["asked"]["chosen"] + entry["asked"]["random"]) == sorted(query.indices.tolist())
@@ -42,6 +45,13 @@ def test_the_last_points_of_a_batch_are_drawn_at_random_and_say_what_the_others_
         utilities = query.utilities[query.indices]
         assert (np.diff(utilities) < 0).all()
         assert (query.utilities >= utilities[-1]).sum() == 8
+
+
+def test_what_is_kept_is_said_by_a_model_that_has_not_seen_the_label() -> None:
+    selector = auto(search=AUDIT)
+    query = selector.fit_query(X, Y, batch_size=8)
+    alone = LogisticRegression().fit(X[Y >= 0], Y[Y >= 0])
+    assert selector.history_[-1]["asked"]["predicted"] == alone.predict(X[query.indices[-2:]]).tolist()
 
 
 def test_what_is_chosen_is_what_would_have_been_chosen_without() -> None:

@@ -96,4 +96,4 @@ def test_an_audit_gives_a_fair_figure(tmp_path: Path) -> None:
         made.tell(batch.ids, named(batch.ids))
     page = again(made.folder).report(estimate=False).read_text()
     assert "The audit, with the labels of the last round: 5 chosen labels against as many random ones" in page
-    assert "by 8 labels drawn at random" in page
+    assert "8 labels drawn at random are in" in page
