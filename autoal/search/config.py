@@ -127,6 +127,9 @@ class SearchConfig(BaseModel):
     audit: float = Field(0.0, ge=0, le=0.5)
     """Share of the points asked for that is drawn at random, in every mode. They come last in a batch, and are what the
     fair value of the model and the gain over random are measured on. 0: none."""
+    audit_judges: bool = True
+    """Whether episodes are validated on labels that nobody chose, those of the audit and the first ones, once there are
+    `gate_labels_per_class` of them for each class."""
     paper: PaperConfig = PaperConfig()
 
 

@@ -123,9 +123,13 @@ def learn(
     round: int,
     seed: int,
     validation: Validation | None = None,
+    fair: Tensor | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Learned:
-    """Learns SearchNet on episodes inside the labeled set; uses it only where held-out evidence says so."""
+    """Learns SearchNet on episodes inside the labeled set; uses it only where held-out evidence says so.
+
+    `fair` (L,) bool: labels that nobody chose. Where there are enough of them, they alone validate, unweighted.
+    """
     names = [name for name, _ in candidates]
     n_labeled = len(view.labels)
     anchor = anchor_net(names, config).to(view.device)
@@ -155,6 +159,11 @@ def learn(
 
     share = batch_size / n_labeled
     first_side = torch.randperm(n_judges or n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
+    two_sides, episode_config = (first_side, ~first_side), config
+    if fair is not None and not n_judges and int(fair.sum()) >= enough:
+        half = _every_other(fair, seed)
+        two_sides = (half, fair & ~half)
+        episode_config = config.model_copy(update={"importance": False})
     began = perf_counter()
 
     def episodes_of(purpose: str, validation_from: Tensor) -> Episodes:
@@ -162,7 +171,7 @@ def learn(
             view,
             space,
             candidates,
-            config,
+            episode_config,
             batch_share=share,
             validation_from=validation_from,
             count=max(1, config.episodes // 2),
@@ -171,7 +180,7 @@ def learn(
             validation=validation,
         )
 
-    sides = [episodes_of("first side", first_side), episodes_of("second side", ~first_side)]
+    sides = [episodes_of(f"{name} side", side) for name, side in zip(("first", "second"), two_sides, strict=True)]
     seconds["episodes"] = perf_counter() - began
     if out_of_time():
         return stay("the time limit was reached before the search")
@@ -213,6 +222,13 @@ def learn(
         *([sum(step) / len(traces) for step in zip(*lists, strict=False)] for lists in zip(*traces, strict=True))
     )
     return Learned(net if gate_open else anchor, net, after, capacity, context, gate_open, reason, merged, seconds)
+
+
+def _every_other(points: Tensor, seed: int) -> Tensor:
+    """(L,) bool: half of `points` (L,), drawn."""
+    among = points.nonzero().flatten()
+    drawn = among[torch.randperm(len(among), generator=generator(seed, "search", "fair"))[::2]]
+    return torch.zeros_like(points).index_fill_(0, drawn, True)
 
 
 def _ignorance(view: PoolView, sides: Sequence[Episodes]) -> float:

@@ -525,6 +525,7 @@ class AutoAL(BaseEstimator):
             learned = learn(
                 view, space, asked.candidates, memory, config,
                 batch_size=batch_size, round=state.round, seed=seed, validation=state.validation,
+                fair=self._not_chosen(state.labeled_ids) if config.audit > 0 and config.audit_judges else None,
                 out_of_time=lambda: deadline is not None and perf_counter() > deadline,
             )  # fmt: skip
             seconds.update(learned.seconds)
@@ -551,6 +552,11 @@ class AutoAL(BaseEstimator):
             )  # fmt: skip
             seconds["audit"] = perf_counter() - began
         return _Fitted(state, asked, dropped, learned, paper, space, audit, seconds)
+
+    def _not_chosen(self, labeled_ids: Tensor) -> Tensor:
+        """(L,) bool: labeled points that earlier batches drew at random, or that were labeled before the first."""
+        chosen = [key for batch in self._asked_before() for key in batch["chosen"]]
+        return ~torch.isin(labeled_ids, torch.tensor(chosen, dtype=labeled_ids.dtype))
 
     def _asked_before(self) -> list[dict[str, Any]]:
         """What earlier batches chose and drew at random, as `audit_report` takes it; only while there is an audit."""

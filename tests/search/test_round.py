@@ -5,14 +5,16 @@ import torch
 
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
+from autoal.search import round as round_module
 from autoal.search.config import SearchConfig
+from autoal.search.episodes import simulate
 from autoal.search.evidence import Evidence, Finding
 from autoal.search.round import Memory, learn
 from autoal.search.space import Space
 from autoal.strategies import resolve_candidates
 
 
-def searched(memory: Memory, n_labeled: int = 40, **changed) -> bool:
+def searched(memory: Memory, n_labeled: int = 40, fair: torch.Tensor | None = None, **changed) -> bool:
     """Whether a round with so many labels of two classes goes through the search."""
     rng = generator(0, "round")
     x = torch.randn(120, 3, generator=rng)
@@ -25,7 +27,7 @@ def searched(memory: Memory, n_labeled: int = 40, **changed) -> bool:
     config = SearchConfig(episodes=2, outer_steps=1, **changed)
     found = learn(
         view, Space.of(view, 8, rng), resolve_candidates(["margin", "kcenter"]), memory, config,
-        batch_size=5, round=3, seed=0,
+        batch_size=5, round=3, seed=0, fair=fair,
     )  # fmt: skip
     assert ("waits" in found.reason) == (found.trace is None)
     assert found.memory.searched_at == (memory.searched_at if found.trace is None else n_labeled)
@@ -54,3 +56,21 @@ def test_every_round_searches_where_asked_to_or_where_no_gate_would_close():
 def test_what_waits_survives_a_checkpoint():
     memory = remembered(-0.02, 39)
     assert Memory.from_json(memory.to_json()) == memory
+
+
+@pytest.mark.parametrize(("count", "enough"), [(9, False), (10, True), (40, True)])
+def test_labels_that_nobody_chose_judge_alone_where_there_are_enough(monkeypatch, count, enough):
+    asked = []
+
+    def simulated(view, space, candidates, config, **rest):
+        asked.append((rest["validation_from"], config.importance))
+        return simulate(view, space, candidates, config, **rest)
+
+    monkeypatch.setattr(round_module, "simulate", simulated)
+    fair = torch.arange(40) < count
+    assert searched(Memory(), fair=fair)
+    (one, weighted), (other, _) = asked
+    assert not bool((one & other).any())
+    assert torch.equal(one | other, fair if enough else torch.ones(40, dtype=torch.bool))
+    assert abs(int(one.sum()) - int(other.sum())) <= 1 or not enough
+    assert weighted is not enough
