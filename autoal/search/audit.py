@@ -44,8 +44,8 @@ class AuditReport:
     labels: int
     """Points drawn at random whose labels are in."""
     value: float | None = None
-    """Accuracy of the model on the pool, over the latest 50 of them, each predicted before it was labeled; in a
-    regression the RMSE."""
+    """Accuracy of the model on what was left of the pool, over the latest 50 of them, each predicted before it was
+    labeled; in a regression the RMSE. Where choosing takes the hard points, what is left is easier than the whole."""
     value_error: float | None = None
     """Its standard error."""
     compared: int = 0
@@ -76,7 +76,7 @@ class AuditReport:
         }[self.verdict]
         value = ""
         if self.value is not None:
-            value = f"; value on the pool {self.value:.3f} (standard error {self.value_error:.3f})"
+            value = f"; value on the rest of the pool {self.value:.3f} (standard error {self.value_error:.3f})"
         return (
             f"{self.compared} chosen labels against as many random ones: {self.gain:+.3f} (standard error "
             f"{self.gain_error:.3f}), {said}{value}; {self.labels} labels drawn at random are in"

@@ -4,7 +4,7 @@
 
 The truth of a gain: logistic regression trained on the first labels and the k points chosen first, against k points
 drawn at random from the pool, 50 times; both on test points that nothing else sees. The truth of the value is the
-accuracy on them in the rounds whose predictions it is the mean of.
+accuracy on all that was left of the pool in the rounds whose predictions it is the mean of.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def played(name: str, seed: int, share: float) -> dict[str, Any]:
     first = np.concatenate([np.flatnonzero(codes == c)[:2] for c in range(codes.max() + 1)])
     batch_size = max(10, 2 * (codes.max() + 1))
 
-    def accuracy(rows: np.ndarray) -> float:
+    def accuracy(rows: np.ndarray, on: np.ndarray = test) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = LogisticRegression(max_iter=500).fit(X[pool][rows], labels[pool][rows])
-        return float(model.score(X[test], labels[test]))
+        return float(model.score(X[on], labels[on]))
 
-    curves = {}
+    curves, rest = {}, []
     for audit in (share, 0.0):
         model = LogisticRegression(max_iter=500)
         selector = AutoAL("fast", model=model, random_state=seed, search={"audit": audit})
@@ -80,6 +80,8 @@ def played(name: str, seed: int, share: float) -> dict[str, Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 query = selector.fit_query(X[pool], y, batch_size=batch_size)
+            if audit:
+                rest.append(accuracy(np.flatnonzero(y >= 0), pool[y < 0]))
             y[query] = codes[query]
             curve.append(accuracy(np.flatnonzero(y >= 0)))
         curves[audit] = curve
@@ -90,7 +92,7 @@ def played(name: str, seed: int, share: float) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     others = np.setdiff1d(np.arange(POOL), first)
     random = [rng.choice(others, len(chosen), replace=False) for _ in range(DRAWS)]
-    by_round = [c for c, batch in zip(curves[share], asked, strict=False) for _ in batch["random"]][-50:]
+    by_round = [there for there, batch in zip(rest, asked, strict=False) for _ in batch["random"]][-50:]
     return {
         "data set": name,
         "compared": said["compared"],
