@@ -21,7 +21,7 @@ __all__ = ["MAX_EVALUATION", "Gains", "greedy_coverage", "lazy_greedy", "row_key
 MAX_EVALUATION = 10_000
 """Points over which coverage is summed; a sample of them where there are more."""
 
-SMALL = 2**18
+SMALL = 2**19
 """Similarities that are kept whole: below this many the plain loop costs less than finding out what to leave out."""
 
 BLOCK = 4096
