@@ -22,7 +22,7 @@ from torch import Tensor
 from autoal.compute import chunks, single_threaded
 from autoal.search.fit_net import clipped_log_loss, fit_heads
 
-__all__ = ["AuditReport", "audit_report", "draw_audit"]
+__all__ = ["AuditReport", "audit_report", "compact", "draw_audit"]
 
 SPLITS = 20
 LATEST = 50
@@ -92,6 +92,16 @@ def draw_audit(keys: Tensor, batch_size: int, share: float, earlier: Sequence[Ma
     in_all = so_far + sum(len(batch["chosen"]) for batch in earlier) + batch_size
     due = min(batch_size, max(0, math.floor(share * in_all + 0.5) - so_far))
     return keys.cpu().argsort()[torch.randperm(len(keys), generator=rng)[:due]]
+
+
+@single_threaded()
+def compact(rows: Tensor, width: int) -> Tensor:
+    """(L, D) of (L, ...): columns standardised; beyond `width`, that many principal components. Of mean square 1."""
+    flat = rows.flatten(1).float()
+    flat = (flat - flat.mean(0)) / flat.std(0, correction=0).clamp_min(1e-6)
+    if flat.shape[1] > width:
+        flat = flat @ torch.pca_lowrank(flat, q=min(width, len(flat)), center=False)[2]
+    return flat / flat.square().mean().sqrt().clamp_min(1e-12)
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from autoal.errors import InvalidInput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter
 from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
-from autoal.search.audit import AuditReport, audit_report, draw_audit
+from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
 from autoal.search.candidates import Asked, ask_candidates
 from autoal.search.config import SearchConfig, search_config
 from autoal.search.episodes import standardised, target_scale
@@ -237,7 +237,7 @@ class AutoAL(BaseEstimator):
         with self._shown():
             state, adapter, seconds = self._state(built, embeddings, probs, X_val, y_val)
             with isolated(derive_seed(state.seed, "search")):  # whatever draws in there, draws from the seed
-                fitted = self._search(state, batch_size, seconds)
+                fitted = self._search(state, batch_size, seconds, foreign_features=embeddings is not None)
         # Together and last: a call that fails leaves the earlier pool with the earlier search.
         self.pool_, self.model_, self.classes_, self.fitted_ = built, adapter, built.classes, fitted
         return self
@@ -497,8 +497,10 @@ class AutoAL(BaseEstimator):
         )
         return state, adapter, seconds
 
-    def _search(self, state: RoundState, batch_size: int, seconds: dict[str, float]) -> _Fitted:
-        """Everything before the batch is composed."""
+    def _search(
+        self, state: RoundState, batch_size: int, seconds: dict[str, float], *, foreign_features: bool = False
+    ) -> _Fitted:
+        """Everything before the batch is composed. `foreign_features`: embeddings are the user's, not the model's."""
         config = search_config(self.search)
         began = perf_counter()
         deadline = began + self.time_limit if self.time_limit is not None else None
@@ -545,9 +547,12 @@ class AutoAL(BaseEstimator):
         audit = None
         if config.audit > 0:
             began = perf_counter()
-            space = Space.of(view, config.head_dim, generator(seed, "space")) if space is None else space
+            # Features that the model has learned have seen every label: heads on them would be right on any point.
+            rows = geometry(view.labeled) if foreign_features else _labeled_inputs(state)
+            with isolated(derive_seed(seed, "audit", "features")):
+                features = with_bias(compact(rows, config.head_dim)).to(view.device)
             audit = audit_report(
-                with_bias(space.labeled), view.labels, view.num_classes, state.labeled_ids, self._asked_before(),
+                features, view.labels, view.num_classes, state.labeled_ids, self._asked_before(),
                 l2=config.head_l2, rng=generator(seed, "audit", "splits"),
             )  # fmt: skip
             seconds["audit"] = perf_counter() - began

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from autoal import AutoAL
 from autoal.errors import InvalidInput
+from autoal.models import MLP, TorchModel, TrainConfig
 from tests.selectors.problems import QUICK, auto, blobs
 
 X, Y, TRUTH = blobs(n=120)
@@ -124,6 +125,34 @@ def test_an_alarm_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     object.__setattr__(selector.fitted_.audit, "alarm", True)
     with pytest.warns(UserWarning, match="no gain over random points"):
         selector.query(batch_size=8)
+
+
+def test_features_that_have_seen_the_labels_do_not_judge() -> None:
+    """A network that has learned all labels by heart has features on which any head is right about them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 20))
+    truth = rng.integers(2, size=200)  # nothing to be learned
+    y = np.full(200, -1)
+    y[:20] = truth[:20]
+    model = TorchModel(lambda: MLP(20, 2), config=TrainConfig(epochs=200))
+    selector = AutoAL(
+        ["random", "kcenter"], model=model, search={**QUICK, "audit": 0.5}, mode="uniform", random_state=0
+    )
+    for _ in range(4):
+        query = selector.fit_query(x, y, batch_size=20)
+        y[query] = truth[query]
+    assert query.diagnostics["audit"]["gain_error"] > 0.03
+    assert 0.2 < query.diagnostics["audit"]["value"] < 0.8
+
+
+def test_features_of_the_user_judge() -> None:
+    selector = auto(search=AUDIT)
+    y, found = Y.copy(), []
+    for _ in range(5):
+        query = selector.fit_query(np.zeros_like(X), y, batch_size=8, embeddings=X)
+        y[query] = TRUTH[query]
+        found.append(query.diagnostics["audit"])
+    assert found[-1]["gain_error"] > 0
 
 
 def test_a_regression_has_an_audit_too() -> None:
