@@ -47,7 +47,7 @@ class AuditReport:
     """Accuracy of the model on what was left of the pool, over the latest 50 of them, each predicted before it was
     labeled; in a regression the RMSE. Where choosing takes the hard points, what is left is easier than the whole."""
     value_error: float | None = None
-    """Its standard error."""
+    """Its standard error; of an accuracy, or a difference of two, never below one point's worth."""
     compared: int = 0
     """So many chosen labels against as many random ones, each beside the labels there were at first."""
     gain: float | None = None
@@ -156,6 +156,7 @@ def audit_report(
         difference = by_split[1] - by_split[0]
         gains.append((float(difference.mean()), float((difference.var() * spread).sqrt())))
     (nats, nats_error), (gain, gain_error) = gains
+    gain_error = max(gain_error, 1 / len(at)) if num_classes else gain_error
     p = float(students_t.sf(gain / max(gain_error, 1e-12), SPLITS - 1))
     verdict = "better" if p <= LEVEL else "worse" if p >= 1 - LEVEL else "open"
     return replace(
@@ -208,4 +209,6 @@ def _value(
     said = torch.tensor([said for _, said in pairs], dtype=torch.float64)
     each = (said == truth).double() if num_classes else (said - truth).square()
     mean, error = float(each.mean()), float(each.std(correction=0)) / math.sqrt(len(each))
-    return (mean, error) if num_classes else (math.sqrt(mean), error / (2 * math.sqrt(max(mean, 1e-12))))
+    if num_classes:
+        return mean, max(error, 1 / len(each))
+    return math.sqrt(mean), error / (2 * math.sqrt(max(mean, 1e-12)))

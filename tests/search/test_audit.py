@@ -129,6 +129,13 @@ def test_labels_of_one_class_alone_are_worse_and_raise_the_alarm():
     assert "random points would have done better" in str(said)
 
 
+def test_where_all_answers_are_right_there_is_an_error_still():
+    x, y = clusters(60, 0, width=0.01)
+    said = report(x, y, list(range(20, 40)), list(range(40, 60)))
+    assert (said.value, said.gain, said.verdict) == (1, 0, "open")
+    assert said.value_error == said.gain_error == 1 / 20
+
+
 def test_few_points_say_nothing():
     x, y = clusters(30, 0)
     said = report(x, y, list(range(5)), list(range(5, 30)))
