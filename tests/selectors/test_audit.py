@@ -127,6 +127,7 @@ def test_an_alarm_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
         selector.query(batch_size=8)
 
 
+@pytest.mark.filterwarnings("ignore:the audit sees no gain")
 def test_features_that_have_seen_the_labels_do_not_judge() -> None:
     """A network that has learned all labels by heart has features on which any head is right about them."""
     rng = np.random.default_rng(0)
