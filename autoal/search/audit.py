@@ -59,7 +59,8 @@ class AuditReport:
     make for probabilities that fit the pool less well, also where they make for better answers."""
     gain_nats_error: float | None = None
     verdict: str = "too few"
-    """`better` or `worse` than random at the one-sided level 0.05 of `gain`, `open`, or `too few` to say."""
+    """`better` or `worse` than random at the one-sided level 0.05 of `gain`, `open`, or `too few` to say. The level is
+    that of one look: who stops at the first `better` of many rounds errs more often."""
     alarm: bool = False
     """Whether, with 20 random points or more, `gain` lies below zero by a standard error or more."""
 

@@ -1,6 +1,6 @@
 """Whether the audit tells the truth, and what it costs: AutoAL with and without it on data sets whose labels are known.
 
-    AUTOAL_DATA=... python -m tests.benchmarks.audit --seeds 5 --out baselines/results/audit.md
+    AUTOAL_DATA=... python -m tests.benchmarks.audit --seeds 10
 
 The truth of a gain: logistic regression trained on the first labels and the k points chosen first, against k points
 drawn at random from the pool, 50 times; both on test points that nothing else sees. The truth of the value is the
