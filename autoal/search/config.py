@@ -116,6 +116,12 @@ class SearchConfig(BaseModel):
     """From this many labels on, weights become a function of the point (fully so at four times as many)."""
     importance: bool = True
     """Weights the upper loss towards the pool, because labels were not bought at random."""
+    upper: Literal["log_loss", "balanced", "entropy", "hardness"] = "log_loss"
+    """What SearchNet is trained to lower: FitNet's loss on held-out labels; the same with each class counting as much;
+    the entropy of its predictions on the pool; or minus its loss on the points selected, the paper's objective. The
+    gate judges by held-out labels whatever this is."""
+    evidence: Literal["ranks", "picks"] = "ranks"
+    """What SearchNet sees of a candidate: how much it wants each point, or only whether it would buy it."""
     carry: float = Field(0.8, ge=0, lt=1)
     """What evidence of earlier rounds still counts, per round."""
     gate_level: float = Field(0.025, gt=0, le=1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoal.errors import InvalidInput
 from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.config import SearchConfig
@@ -27,7 +28,7 @@ from autoal.search.fit_net import (
     head_outputs,
     with_bias,
 )
-from autoal.search.ranks import rank_scores
+from autoal.search.ranks import evidence_of
 from autoal.search.simulated import SimulatedModel
 from autoal.search.space import Space, coverage_rows, log_reference_distance, squared_distances
 from autoal.strategies import Proposal, Strategy
@@ -48,6 +49,8 @@ __all__ = [
 NamedCandidate = tuple[str, Strategy]
 CLOSEST = 0.2
 """Share of the labeled points that lie within the bandwidth of another."""
+TARGETS = 256
+"""Pool points on which the entropy of the predictions is measured."""
 MEASURED = 2_000
 """Labeled points, at most, whose distances make the bandwidth."""
 
@@ -214,6 +217,15 @@ def importance_weights(labeled: Tensor, pool: Tensor, rng: torch.Generator) -> T
     return ratio / ratio.mean()
 
 
+def balancing(labels: Tensor, num_classes: int) -> Tensor:
+    """(L,) weights with which each class that is there counts as much as any other. Raises InvalidInput in a
+    regression."""
+    if not num_classes:
+        raise InvalidInput("got upper='balanced' in a regression, which has no classes; wanted upper='log_loss'")
+    counts = torch.bincount(labels, minlength=num_classes)
+    return (len(labels) / counts.clamp_min(1))[labels].float()
+
+
 def simulate(
     view: PoolView,
     space: Space,
@@ -254,12 +266,15 @@ def simulate(
     weights = judging.new_ones(len(judging))
     if config.importance:
         weights = importance_weights(judging, space.pool, generator(seed, purpose, "importance"))
+    if config.upper == "balanced":
+        weights = weights * balancing(judging_labels, view.num_classes)
     validation_weights = weights[v] / weights[v].sum(1, keepdim=True)
     shift, unit = target_scale(labels[s], view.num_classes)
     targets = [standardised(y, shift, unit) for y in (labels[s], labels[p], judging_labels[v])]
     problem = HeadProblem.build(
         features[s], targets[0], features[p], targets[1], with_bias(judging)[v], targets[2], validation_weights,
         num_classes=view.num_classes, batch=batch, l2=config.head_l2,
+        upper=config.upper, target=with_bias(space.reference[:TARGETS]),
     )  # fmt: skip
     ones = torch.ones_like(labels[s], dtype=features.dtype)
     heads = fit_heads(
@@ -298,7 +313,7 @@ def simulate(
             for text, strategy in named
         )
         proposals.append(row)
-        ranks.append(torch.stack([rank_scores(proposal, batch) for proposal in row], dim=1))
+        ranks.append(evidence_of(row, batch, config.evidence))
         both = shape[torch.cat([p[e], s[e]])]
         distances.append(squared_distances(both, both) / bandwidth(shape[s[e]], shape[p[e]], config, wanted) ** 2)
     return Episodes(

@@ -332,7 +332,7 @@ def score_pool(
     Most points are proposed by nobody and tie; ties go by the anchor (1 - margin), then by id.
     """
     device = next(search.net.parameters()).device
-    indicators = pick_matrix(list(proposals), batch, len(view)).to(device, torch.float32)
+    indicators = pick_matrix(proposals, batch, len(view)).to(device, torch.float32)
     weights, scores = [], []
     with torch.no_grad():
         # A residual network holds some hundred numbers for each number of its input.

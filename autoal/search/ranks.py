@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from autoal.strategies import Proposal
 
-__all__ = ["pick_matrix", "rank_scores"]
+__all__ = ["evidence_of", "pick_matrix", "rank_scores"]
+
+
+def evidence_of(proposals: Sequence[Proposal], batch_size: int, kind: str) -> Tensor:
+    """(N, K) float32 in [0, 1]: what SearchNet sees of K candidates, by `SearchConfig.evidence`."""
+    if kind == "picks":
+        return pick_matrix(proposals, batch_size, len(proposals[0].scores)).float()
+    return torch.stack([rank_scores(proposal, batch_size) for proposal in proposals], dim=1)
 
 
 def rank_scores(proposal: Proposal, batch_size: int) -> Tensor:
@@ -25,7 +34,7 @@ def rank_scores(proposal: Proposal, batch_size: int) -> Tensor:
     return (0.5 * percentile + 0.5 * torch.exp(-place / (2.0 * batch_size))).float()
 
 
-def pick_matrix(proposals: list[Proposal], batch_size: int, n: int) -> Tensor:
+def pick_matrix(proposals: Sequence[Proposal], batch_size: int, n: int) -> Tensor:
     """(N, K) bool: whether candidate k put point n among its first `batch_size`."""
     picked = torch.zeros(n, len(proposals), dtype=torch.bool)
     for k, proposal in enumerate(proposals):

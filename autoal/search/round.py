@@ -35,7 +35,7 @@ from autoal.search.evidence import Evidence, Finding
 from autoal.search.fit_net import bagged_heads, clipped_squares, with_bias
 from autoal.search.open_set import log_known
 from autoal.search.prior import anchor_net, numbers_of, restored
-from autoal.search.ranks import rank_scores
+from autoal.search.ranks import evidence_of
 from autoal.search.search_net import SearchNet
 from autoal.search.space import Space, coverage_rows, log_reference_distance, nearest_distance
 from autoal.strategies import Proposal
@@ -282,7 +282,7 @@ def describe_pool(
     view: PoolView, space: Space, proposals: Sequence[Proposal], config: SearchConfig, *, batch_size: int, seed: int
 ) -> Described:
     """Everything about the real pool that does not depend on SearchNet."""
-    ranks = torch.stack([rank_scores(proposal, batch_size) for proposal in proposals], dim=1).to(view.device)
+    ranks = evidence_of(proposals, batch_size, config.evidence).to(view.device)
     rows = with_bias(space.labeled).unsqueeze(0)
     labels = view.labels.unsqueeze(0)
     folds = bagged_heads(

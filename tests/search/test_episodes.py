@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search import episodes as module
 from autoal.search.config import SearchConfig
-from autoal.search.episodes import bandwidth, episode_sizes, importance_weights, simulate, split
+from autoal.search.episodes import balancing, bandwidth, episode_sizes, importance_weights, simulate, split
 from autoal.search.space import Space
 from autoal.selectors import AutoAL, RoundState
 from autoal.strategies import resolve_candidates
@@ -117,6 +118,27 @@ def test_importance_weights_are_one_where_labels_are_a_fair_sample_and_follow_th
     shifted = torch.randn(100, 2, generator=rng) + torch.tensor([1.5, 0.0])
     weights = importance_weights(shifted, pool, generator(1, "w"))
     assert torch.corrcoef(torch.stack([weights, shifted[:, 0]]))[0, 1] < -0.5
+
+
+def test_balanced_judges_weigh_each_class_alike():
+    view = make_view(labeled=80)
+    problem = run(view, config=CONFIG.model_copy(update={"upper": "balanced", "importance": False})).problem
+    assert torch.allclose(problem.validation_weights.sum(1), torch.ones(3))
+    counts = torch.bincount(view.labels)
+    for labels, weights in zip(problem.validation_labels, problem.validation_weights, strict=True):
+        ratio = weights * counts[labels]
+        assert torch.allclose(ratio, ratio[:1].expand_as(ratio))
+    with pytest.raises(InvalidInput, match="balanced"):
+        balancing(torch.rand(5), 0)
+
+
+def test_picks_are_the_indicators_of_the_paper():
+    episodes = run(make_view(), config=CONFIG.model_copy(update={"evidence": "picks"}))
+    batch = episodes.problem.batch
+    for e, row in enumerate(episodes.proposals):
+        for k, proposal in enumerate(row):
+            assert episodes.ranks[e, :, k].nonzero().flatten().tolist() == sorted(proposal.indices[:batch].tolist())
+    assert set(episodes.ranks.unique().tolist()) == {0.0, 1.0}
 
 
 def test_with_one_candidate_and_the_whole_pool_the_batch_is_that_of_uncertainty_herding():
