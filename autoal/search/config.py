@@ -105,8 +105,10 @@ class SearchConfig(BaseModel):
     """How values become a batch: greedy coverage of the pool weighted by value; greedy reduction of the variance that a
     Gaussian process has over the pool, weighted likewise; the highest values; or the mode of a k-DPP whose quality is
     the value."""
-    space: Literal["embedding", "centred"] = "embedding"
-    """In which coverage is measured: directions of the embeddings as they are, or from their mean."""
+    space: Literal["embedding", "centred", "predictions"] = "embedding"
+    """In which coverage is measured: directions of the embeddings as they are, or from their mean; or the first
+    with the predicted probabilities beside them, which count as much as two halves of the labels agree on them. The
+    last is for inputs that are thought to be mostly noise."""
     open_set: bool = True
     """Whether the value of a point is multiplied by the probability that it is of a known class, once the oracle has
     rejected points."""

@@ -22,6 +22,7 @@ from autoal.search.config import SearchConfig
 from autoal.search.fit_net import (
     HeadProblem,
     LinearHeads,
+    agreement,
     bagged_heads,
     fit_heads,
     head_log_probs,
@@ -30,7 +31,7 @@ from autoal.search.fit_net import (
 )
 from autoal.search.ranks import evidence_of
 from autoal.search.simulated import SimulatedModel
-from autoal.search.space import Space, coverage_rows, log_reference_distance, squared_distances
+from autoal.search.space import Space, beside_predictions, coverage_rows, log_reference_distance, squared_distances
 from autoal.strategies import Proposal, Strategy
 from autoal.strategies._coverage import smallest_labeled_distance
 
@@ -44,6 +45,7 @@ __all__ = [
     "standardised",
     "target_features",
     "target_scale",
+    "with_committee",
 ]
 
 NamedCandidate = tuple[str, Strategy]
@@ -130,6 +132,12 @@ def committee_of(heads: LinearHeads | None, features: Tensor, folds: int, num_cl
     return functional.log_softmax(outputs, dim=-1).exp() if num_classes else outputs.squeeze(-1)
 
 
+def with_committee(log_probs: Tensor, committee: Tensor | None) -> Tensor:
+    """(..., M + 1, n, C) probabilities of the committee (..., M, n, C), if there is one, and the model's own after."""
+    own = log_probs.exp().unsqueeze(-3)
+    return own if committee is None else torch.cat([committee, own], dim=-3)
+
+
 def point_features(
     log_probs: Tensor, committee: Tensor | None, to_labeled: Tensor, log_sparsity: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -138,13 +146,9 @@ def point_features(
     `log_probs` (..., n, C), `committee` (..., M, n, C), log distance to the labeled set (..., n), log distance to
     the neighbors (..., n). Features: both distances, the entropy's percentile, the committee's disagreement.
     """
-    probs = log_probs.exp()
-    disagreement = torch.zeros_like(to_labeled)
-    if committee is not None:
-        members = torch.cat([committee, probs.unsqueeze(-3)], dim=-3)
-        mean = members.mean(-3)
-        disagreement = _entropy(mean) - _entropy(members).mean(-2)
-        probs = mean
+    members = with_committee(log_probs, committee)
+    probs = members.mean(-3)
+    disagreement = _entropy(probs) - _entropy(members).mean(-2)
     top = probs.topk(min(2, probs.shape[-1]), dim=-1).values
     uncertainty = 1.0 - (top[..., 0] - top[..., -1] if probs.shape[-1] > 1 else top[..., 0])
     entropy = _entropy(probs)
@@ -290,6 +294,9 @@ def simulate(
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
     shape = coverage_rows(view, space, config.space)[1]
+    predicted = None
+    if config.space == "predictions":
+        predicted = _predicted(problem, heads, fold_heads, committee, config, generator(seed, purpose, "halves"))
     to_support = torch.stack(
         [squared_distances(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)]
     )
@@ -315,7 +322,10 @@ def simulate(
         proposals.append(row)
         ranks.append(evidence_of(row, batch, config.evidence))
         both = shape[torch.cat([p[e], s[e]])]
-        distances.append(squared_distances(both, both) / bandwidth(shape[s[e]], shape[p[e]], config, wanted) ** 2)
+        if predicted is not None:
+            both = beside_predictions(both, predicted[0][e], predicted[1][e])
+        width = bandwidth(both[sizes[1] :], both[: sizes[1]], config, wanted)
+        distances.append(squared_distances(both, both) / width**2)
     return Episodes(
         problem=problem,
         heads=heads,
@@ -326,6 +336,25 @@ def simulate(
         proposals=tuple(proposals),
         members=members,
     )
+
+
+def _predicted(
+    problem: HeadProblem,
+    heads: LinearHeads,
+    fold_heads: LinearHeads | None,
+    committee: Tensor | None,
+    config: SearchConfig,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Probabilities (E, P + S, C) of pseudo-pool and support by the support's heads, and what they count (E,)."""
+    c = problem.num_classes
+    trust = agreement(problem.support, problem.support_labels, problem.pool, num_classes=c, l2=problem.l2, rng=rng)
+    of_support = committee_of(fold_heads, problem.support, config.value_heads, c)
+    probs = [
+        with_committee(head_log_probs(heads, rows), members).mean(-3)
+        for rows, members in ((problem.pool, committee), (problem.support, of_support))
+    ]
+    return torch.cat(probs, dim=1), trust
 
 
 def bandwidth(labeled: Tensor, pool: Tensor, config: SearchConfig, batch_size: int) -> float:

@@ -23,6 +23,7 @@ from autoal.errors import InvalidInput
 __all__ = [
     "HeadProblem",
     "LinearHeads",
+    "agreement",
     "bagged_heads",
     "clipped_log_loss",
     "clipped_squares",
@@ -34,6 +35,8 @@ __all__ = [
 
 FLOOR = 0.01
 """Probability floor of the upper loss, so that no single point decides it."""
+HALVINGS = 4
+"""How often the labels are halved to see on what the halves agree."""
 CLIP = 2.0
 """From so many noise deviations on, the upper loss of a regression grows linearly, for the same reason."""
 
@@ -260,6 +263,34 @@ def bagged_heads(
     wide = features.unsqueeze(1).expand(-1, folds, -1, -1).reshape(episodes * folds, n, width)
     tiled = labels.unsqueeze(1).expand(-1, folds, -1).reshape(episodes * folds, n)
     return fit_heads(wide, tiled, weights, num_classes=num_classes, l2=l2, tolerance=1e-3, max_steps=60)
+
+
+def agreement(
+    features: Tensor, labels: Tensor, on: Tensor, *, num_classes: int, l2: float, rng: torch.Generator
+) -> Tensor:
+    """(E,) in [0, 1]: correlation, over points `on` (E, m, D), of the square roots of the probabilities under two
+    heads, each fitted on one half of the points (E, n, D) with `labels` (E, n), class by class; mean over `HALVINGS`.
+
+    Raises InvalidInput in a regression.
+    """
+    if not num_classes:
+        raise InvalidInput("got space='predictions' in a regression, which has no classes; wanted space='embedding'")
+    episodes, n, width = features.shape
+    first = torch.zeros(episodes, HALVINGS, n, dtype=features.dtype)
+    for e, each in enumerate(labels.cpu()):
+        for h in range(HALVINGS):
+            order = torch.randperm(n, generator=rng)
+            first[e, h, order[each[order].argsort(stable=True)][h % 2 :: 2]] = 1.0
+    weights = torch.stack([first, 1 - first], dim=2).reshape(-1, n).to(features.device)
+    copies = 2 * HALVINGS
+    wide = features.unsqueeze(1).expand(-1, copies, -1, -1).reshape(-1, n, width)
+    tiled = labels.unsqueeze(1).expand(-1, copies, -1).reshape(-1, n)
+    heads = fit_heads(wide, tiled, weights, num_classes=num_classes, l2=l2, tolerance=1e-3, max_steps=60)
+    roots = functional.log_softmax(head_outputs(heads, on, copies), dim=-1).div(2).exp()
+    centred = roots - roots.mean(2, keepdim=True)
+    one, other = centred[:, 0::2], centred[:, 1::2]
+    lengths = one.square().sum((2, 3)).sqrt() * other.square().sum((2, 3)).sqrt()
+    return ((one * other).sum((2, 3)) / lengths.clamp_min(1e-12)).mean(1).clamp(0, 1)
 
 
 def head_outputs(heads: LinearHeads, features: Tensor, folds: int) -> Tensor:

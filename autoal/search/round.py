@@ -30,14 +30,15 @@ from autoal.search.episodes import (
     standardised,
     target_features,
     target_scale,
+    with_committee,
 )
 from autoal.search.evidence import Evidence, Finding
-from autoal.search.fit_net import bagged_heads, clipped_squares, with_bias
+from autoal.search.fit_net import agreement, bagged_heads, clipped_squares, with_bias
 from autoal.search.open_set import log_known
 from autoal.search.prior import anchor_net, numbers_of, restored
 from autoal.search.ranks import evidence_of
 from autoal.search.search_net import SearchNet
-from autoal.search.space import Space, coverage_rows, log_reference_distance, nearest_distance
+from autoal.search.space import Space, beside_predictions, coverage_rows, log_reference_distance, nearest_distance
 from autoal.strategies import Proposal
 
 __all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "describe_pool", "learn", "untaught"]
@@ -296,6 +297,17 @@ def describe_pool(
     describe = point_features if view.num_classes else target_features
     uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
     shape_pool, shape_labeled = coverage_rows(view, space, config.space)
+    if config.space == "predictions":
+        trust = agreement(
+            rows, labels, with_bias(space.reference).unsqueeze(0),
+            num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "halves"),
+        )[0]  # fmt: skip
+        of_labeled = committee_of(folds, rows, config.value_heads, view.num_classes)
+        known = view.labeled.require("log_probs").float()
+        shape_pool, shape_labeled = (
+            beside_predictions(shape, with_committee(given, votes[0] if votes is not None else None).mean(0), trust)
+            for shape, given, votes in ((shape_pool, answers, committee), (shape_labeled, known, of_labeled))
+        )
     width = bandwidth(shape_labeled, shape_pool, config, batch_size)
     return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
 

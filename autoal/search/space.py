@@ -13,6 +13,7 @@ from autoal.outputs import ModelOutputs, PoolView
 
 __all__ = [
     "Space",
+    "beside_predictions",
     "coverage_rows",
     "geometry",
     "log_reference_distance",
@@ -90,14 +91,26 @@ def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) ->
 def coverage_rows(view: PoolView, space: Space, measured_in: str) -> tuple[Tensor, Tensor]:
     """Rows of length 1, of the pool (N, D) and of the labeled points (L, D), between which coverage is measured:
     `SearchConfig.space`. In up to three dimensions there is one column more, the median length in the pool, before the
-    rows are scaled: directions alone would leave too little of the plane."""
+    rows are scaled: directions alone would leave too little of the plane.
+
+    For "predictions" these are the rows of "embedding", to be put `beside_predictions`."""
     pool, labeled = space.pool, space.labeled
-    if measured_in == "embedding":
+    if measured_in != "centred":
         pool, labeled = geometry(view.pool), geometry(view.labeled)
     if pool.shape[1] <= FEW_DIMENSIONS:
         length = pool.norm(dim=1).median()
         pool, labeled = (torch.cat([rows, length.expand(len(rows), 1)], dim=1) for rows in (pool, labeled))
     return functional.normalize(pool, dim=1), functional.normalize(labeled, dim=1)
+
+
+def beside_predictions(rows: Tensor, probs: Tensor, trust: Tensor) -> Tensor:
+    """(..., n, D + C) rows of length 1 whose squared distances are a mean of those of `rows` (..., n, D), of length 1
+    too, and of the square roots of `probs` (..., n, C), weighed 1 to `trust` (...).
+
+    Inputs that tell nothing of the classes keep all points apart; predictions tell only of what was learned so far.
+    """
+    weight = trust.reshape(*trust.shape, 1, 1).to(rows)
+    return torch.cat([rows, weight.sqrt() * probs.to(rows).sqrt()], dim=-1) / (1 + weight).sqrt()
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -2,21 +2,24 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch.nn import functional
 
 from autoal import AutoAL
 from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search.compose import compose_pool
-from autoal.search.space import Space, coverage_rows
+from autoal.search.fit_net import agreement, with_bias
+from autoal.search.space import Space, beside_predictions, coverage_rows
 
 
 def pool(n: int = 12, seed: int = 0):
     rng = generator(seed, "compose")
-    rows = torch.nn.functional.normalize(torch.randn(n, 4, generator=rng), dim=1)
+    rows = functional.normalize(torch.randn(n, 4, generator=rng), dim=1)
     return torch.rand(n, generator=rng).log(), rows
 
 
@@ -71,18 +74,68 @@ def test_costs_are_refused_where_they_would_be_ignored(how):
         composed(how, log_value, rows, 3, prices=torch.ones(12))
 
 
+@pytest.mark.parametrize("steps", [0, 2])
 @pytest.mark.parametrize(
-    "search", [{"composition": "variance"}, {"composition": "top"}, {"composition": "dpp"}, {"space": "centred"}]
+    "search",
+    [
+        {"composition": "variance"},
+        {"composition": "top"},
+        {"composition": "dpp"},
+        {"space": "centred"},
+        {"space": "predictions"},
+        {"evidence": "picks"},
+        {"upper": "balanced"},
+        {"upper": "entropy"},
+        {"upper": "hardness"},
+    ],
 )
-def test_each_switch_is_a_setting_of_autoal(search):
+def test_each_switch_is_a_setting_of_autoal(search, steps):
     rows = pool(60)[1]
     y = (rows[:, 0] > 0).long()
     y[20:] = -1
     picked = AutoAL(
-        ["margin", "kcenter"], model=LogisticRegression(), random_state=0, search={"outer_steps": 0, **search}
+        ["margin", "kcenter"],
+        model=LogisticRegression(),
+        random_state=0,
+        search={"outer_steps": steps, "gate_level": 1.0, "episodes": 2, **search},
     ).fit_query((rows + 0.5).numpy(), y.numpy(), batch_size=5)
     assert len(set(picked.indices.tolist())) == 5
     assert min(picked.indices) >= 20
+
+
+def test_beside_predictions_squared_distances_are_a_mean_of_both():
+    rng = generator(0, "beside")
+    rows = functional.normalize(torch.randn(30, 5, generator=rng), dim=1)
+    probs = torch.rand(30, 3, generator=rng).softmax(1)
+    joined = beside_predictions(rows, probs, torch.tensor(0.5))
+    expected = (torch.cdist(rows, rows) ** 2 + 0.5 * torch.cdist(probs.sqrt(), probs.sqrt()) ** 2) / 1.5
+    assert torch.allclose(torch.cdist(joined, joined) ** 2, expected, atol=1e-5)
+    assert torch.allclose(joined.norm(dim=1), torch.ones(30), atol=1e-6)
+
+
+@pytest.mark.parametrize(("signal", "least", "most"), [(4.0, 0.8, 1.0), (0.0, 0.0, 0.4)])
+def test_halves_agree_on_what_there_is_to_learn_and_not_on_noise(signal, least, most):
+    rng = generator(1, "halves")
+    labels = torch.arange(60).repeat(2, 1) % 2
+    x = torch.randn(2, 60, 20, generator=rng)
+    x[..., 0] += signal * labels
+    on = torch.randn(2, 200, 20, generator=rng)
+    on[:, :100, 0] += signal
+    trust = agreement(with_bias(x), labels, with_bias(on), num_classes=2, l2=1.0, rng=generator(2, "h"))
+    assert trust.shape == (2,) and float(trust.min()) >= least and float(trust.max()) <= most
+
+
+def test_a_regression_has_no_predicted_probabilities():
+    rng = generator(3, "regression")
+    x = torch.randn(80, 5, generator=rng)
+    y = (x[:, 0] + 0.1 * torch.randn(80, generator=rng)).numpy()
+    y[40:] = np.nan
+    with pytest.raises(InvalidInput, match="predictions"):
+        AutoAL(["random", "kcenter"], model=Ridge(), random_state=0, search={"space": "predictions"}).fit_query(
+            x.numpy(),
+            y,
+            batch_size=5,
+        )
 
 
 @pytest.mark.parametrize(("width", "apart"), [(2, True), (3, True), (4, False), (30, False)])
