@@ -106,6 +106,7 @@ REGIMES: dict[str, dict[str, Any]] = {
     "ood": {"ood_classes": 0.4, "ood_share": 0.4},
     "redundant": {"copies": 3},
     "noisy": {"noise_share": 0.25, "noise_rate": 0.4},
+    "irrelevant": {"irrelevant": 1.0},
 }
 """What each regime sets; a key that is given beside `regime` wins. Regression and text follow from the data."""
 
@@ -121,7 +122,7 @@ class DatasetSpec(Strict):
     """Column of labels in a table; `label`, `y`, `target` or `class` is found by itself."""
     encoder: str | None = None
     """Of texts: a model of the package sentence-transformers; TF-IDF reduced to 256 columns where none is named."""
-    regime: Literal["standard", "low", "imbalanced", "ood", "redundant", "noisy"] = "standard"
+    regime: Literal["standard", "low", "imbalanced", "ood", "redundant", "noisy", "irrelevant"] = "standard"
     subsample: int | None = Field(None, ge=10)
     """Rows kept, drawn by the seed."""
     classes: tuple[str | int, ...] | None = None
@@ -141,6 +142,8 @@ class DatasetSpec(Strict):
     """Share of the pool with unreliable labels: a point drawn by the seed and those nearest to it."""
     noise_rate: float = Field(0.4, ge=0, le=1)
     """Chance that a label in that region is another class. First labels and test labels are right."""
+    irrelevant: float = Field(0.0, ge=0)
+    """Inputs of pure noise put beside the data set's own, as a multiple of their number."""
     split: Literal["own", "random", "rebench"] = "own"
     """`own`: the data set's test rows, where it names any; `random`: drawn by the seed in any case; `rebench`: split,
     first labels, scaling and order of rows of arXiv 2306.08954, where seed k is its k-th valid one from 0."""

@@ -1,4 +1,4 @@
-"""What makes a data set harder: long tails, foreign classes, near-copies, wrong labels.
+"""What makes a data set harder: long tails, foreign classes, near-copies, wrong labels, inputs that tell nothing.
 
 Rows are row numbers of the data set, ascending; y holds a class in 0..C-1, or below 0 for rows nobody asks for.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autoal.errors import ConfigError
 
-__all__ = ["long_tail", "near_copies", "unreliable_labels", "with_share"]
+__all__ = ["beside_noise", "long_tail", "near_copies", "unreliable_labels", "with_share"]
 
 Indices = NDArray[np.int64]
 
@@ -60,6 +60,24 @@ def unreliable_labels(
     noisy = y.copy()
     noisy[region[hit]] = (y[region[hit]] + shifts[hit]) % num_classes
     return noisy
+
+
+def beside_noise(X: Any, share: float, rng: np.random.Generator, label: str) -> NDArray[np.float32]:
+    """(n, D + round(share D)) the D inputs of each row of X (n, ...) and columns of Gaussian noise, with the mean
+    deviation of the inputs.
+
+    Raises ConfigError where X is no array of numbers.
+    """
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "fiu":
+        raise ConfigError(
+            f"data set {label}: inputs of noise are put beside arrays of numbers, and this is {type(X).__name__}; "
+            "leave out `irrelevant`"
+        )
+    own = X.reshape(len(X), -1).astype(np.float32)
+    columns = max(1, round(share * own.shape[1]))
+    deviation = float(np.sqrt(np.nanmean(np.nanvar(own, axis=0))))
+    noise = (deviation * rng.standard_normal((len(own), columns))).astype(np.float32)
+    return np.concatenate([own, noise], axis=1)
 
 
 def near_copies(X: Any, rows: Indices, count: int, noise: float, rng: np.random.Generator, label: str) -> Any:

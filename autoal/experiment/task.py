@@ -21,7 +21,7 @@ from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import DatasetSpec, ExperimentConfig
 from autoal.experiment.metrics import CLASS_METRICS, TARGET_METRICS
 from autoal.experiment.rebench import rebench_split, standard_scores
-from autoal.experiment.regimes import long_tail, near_copies, unreliable_labels, with_share
+from autoal.experiment.regimes import beside_noise, long_tail, near_copies, unreliable_labels, with_share
 from autoal.rng import numpy_rng
 
 __all__ = ["Task", "dataset_fingerprint", "make_task"]
@@ -84,6 +84,8 @@ def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
     """
     config = config.of(spec)
     data = _data(spec)
+    if spec.irrelevant:
+        data = replace(data, X=beside_noise(data.X, spec.irrelevant, numpy_rng(seed, "irrelevant"), spec.label))
     _check_metric(config, spec, data.classes is None)
     if spec.split == "rebench":
         return _rebench(config, spec, data, seed)

@@ -12,7 +12,7 @@ from autoal.data import load_dataset
 from autoal.errors import ConfigError, DataMissing
 from autoal.experiment.cell import Cell, run_cell
 from autoal.experiment.config import REGIMES, SelectorSpec, parse_config, to_toml
-from autoal.experiment.regimes import long_tail, near_copies, unreliable_labels, with_share
+from autoal.experiment.regimes import beside_noise, long_tail, near_copies, unreliable_labels, with_share
 from autoal.experiment.store import RunStore
 from autoal.experiment.task import dataset_fingerprint, make_task
 from baselines import make_selector
@@ -98,6 +98,22 @@ def test_copies_lie_near_their_originals_and_have_their_labels():
         apart = (inputs[originals] - inputs[copy]).norm(dim=1)
         assert int(originals[apart.argmin()]) == int(own) and 0 < float(apart.min()) < 0.1 * float(apart.median())
     assert not set(t.ids[t.initial].tolist()) & set((t.ids[t.ids >= 1797] % 1797).tolist())
+
+
+def test_irrelevant_inputs_are_noise_beside_the_own_ones():
+    t, plain = task(irrelevant=0.5), task()
+    assert torch.equal(t.ids, plain.ids) and torch.equal(t.labels, plain.labels)
+    width = raw(plain).flatten(1).shape[1]
+    assert raw(t).shape[1] == width + round(0.5 * width)
+    assert torch.allclose(raw(t)[:, :width], raw(plain).flatten(1), atol=1e-5)
+    noise = raw(t)[:, width:]
+    own = torch.nn.functional.one_hot(t.labels).float()
+    correlation = ((noise - noise.mean(0)) / noise.std(0)).T @ ((own - own.mean(0)) / own.std(0)) / len(noise)
+    assert float(correlation.abs().max()) < 0.2
+    made = beside_noise(np.ones((50, 2, 2), np.uint8) * np.arange(4).reshape(2, 2), 0.1, np.random.default_rng(0), "x")
+    assert made.shape == (50, 5)  # at least one
+    with pytest.raises(ConfigError, match="leave out `irrelevant`"):
+        beside_noise(["a"], 1.0, np.random.default_rng(0), "x")
 
 
 def test_copies_of_pictures_are_pictures():
