@@ -105,10 +105,10 @@ class SearchConfig(BaseModel):
     """How values become a batch: greedy coverage of the pool weighted by value; greedy reduction of the variance that a
     Gaussian process has over the pool, weighted likewise; the highest values; or the mode of a k-DPP whose quality is
     the value."""
-    space: Literal["embedding", "centred", "predictions"] = "embedding"
-    """In which coverage is measured: directions of the embeddings as they are, or from their mean; or the first
-    with the predicted probabilities beside them, which count as much as two halves of the labels agree on them. The
-    last is for inputs that are thought to be mostly noise."""
+    space: Literal["predictions", "embedding", "centred"] = "predictions"
+    """In which coverage is measured. `embedding`: directions of the embeddings as they are; `centred`: from their mean;
+    `predictions`: as they are, with the predicted probabilities beside them, which count as much as two halves of the
+    labels agree on them (in a regression, which has none, the same as `embedding`)."""
     open_set: bool = True
     """Whether the value of a point is multiplied by the probability that it is of a known class, once the oracle has
     rejected points."""

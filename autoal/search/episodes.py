@@ -295,7 +295,7 @@ def simulate(
 
     shape = coverage_rows(view, space, config.space)[1]
     predicted = None
-    if config.space == "predictions":
+    if config.space == "predictions" and view.num_classes:
         predicted = _predicted(problem, heads, fold_heads, committee, config, generator(seed, purpose, "halves"))
     to_support = torch.stack(
         [squared_distances(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)]

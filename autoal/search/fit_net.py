@@ -269,12 +269,8 @@ def agreement(
     features: Tensor, labels: Tensor, on: Tensor, *, num_classes: int, l2: float, rng: torch.Generator
 ) -> Tensor:
     """(E,) in [0, 1]: correlation, over points `on` (E, m, D), of the square roots of the probabilities under two
-    heads, each fitted on one half of the points (E, n, D) with `labels` (E, n), class by class; mean over `HALVINGS`.
-
-    Raises InvalidInput in a regression.
-    """
-    if not num_classes:
-        raise InvalidInput("got space='predictions' in a regression, which has no classes; wanted space='embedding'")
+    heads, each fitted on one half of the points (E, n, D) with `labels` (E, n), class by class; mean over
+    `HALVINGS`."""
     episodes, n, width = features.shape
     first = torch.zeros(episodes, HALVINGS, n, dtype=features.dtype)
     for e, each in enumerate(labels.cpu()):

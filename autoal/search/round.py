@@ -38,7 +38,7 @@ from autoal.search.open_set import log_known
 from autoal.search.prior import anchor_net, numbers_of, restored
 from autoal.search.ranks import evidence_of
 from autoal.search.search_net import SearchNet
-from autoal.search.space import Space, beside_predictions, coverage_rows, log_reference_distance, nearest_distance
+from autoal.search.space import Space, coverage_rows, log_reference_distance, nearest_distance
 from autoal.strategies import Proposal
 
 __all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "describe_pool", "learn", "untaught"]
@@ -296,18 +296,20 @@ def describe_pool(
     answers = view.pool.require("log_probs" if view.num_classes else "means").float()
     describe = point_features if view.num_classes else target_features
     uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
-    shape_pool, shape_labeled = coverage_rows(view, space, config.space)
-    if config.space == "predictions":
+    predicted = None
+    if config.space == "predictions" and view.num_classes:
         trust = agreement(
             rows, labels, with_bias(space.reference).unsqueeze(0),
             num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "halves"),
         )[0]  # fmt: skip
         of_labeled = committee_of(folds, rows, config.value_heads, view.num_classes)
         known = view.labeled.require("log_probs").float()
-        shape_pool, shape_labeled = (
-            beside_predictions(shape, with_committee(given, votes[0] if votes is not None else None).mean(0), trust)
-            for shape, given, votes in ((shape_pool, answers, committee), (shape_labeled, known, of_labeled))
+        of_pool, of_labeled = (
+            with_committee(given, votes[0] if votes is not None else None).mean(0)
+            for given, votes in ((answers, committee), (known, of_labeled))
         )
+        predicted = (of_pool, of_labeled, trust)
+    shape_pool, shape_labeled = coverage_rows(view, space, config.space, predicted)
     width = bandwidth(shape_labeled, shape_pool, config, batch_size)
     return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
 

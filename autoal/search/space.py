@@ -88,19 +88,28 @@ def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) ->
     return out
 
 
-def coverage_rows(view: PoolView, space: Space, measured_in: str) -> tuple[Tensor, Tensor]:
+def coverage_rows(
+    view: PoolView, space: Space, measured_in: str, predicted: tuple[Tensor, Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """Rows of length 1, of the pool (N, D) and of the labeled points (L, D), between which coverage is measured:
     `SearchConfig.space`. In up to three dimensions there is one column more, the median length in the pool, before the
     rows are scaled: directions alone would leave too little of the plane.
 
-    For "predictions" these are the rows of "embedding", to be put `beside_predictions`."""
+    `predicted` is what is put `beside_predictions` there: probabilities (N, C) and (L, C), and what they count ().
+    """
     pool, labeled = space.pool, space.labeled
     if measured_in != "centred":
         pool, labeled = geometry(view.pool), geometry(view.labeled)
     if pool.shape[1] <= FEW_DIMENSIONS:
         length = pool.norm(dim=1).median()
         pool, labeled = (torch.cat([rows, length.expand(len(rows), 1)], dim=1) for rows in (pool, labeled))
-    return functional.normalize(pool, dim=1), functional.normalize(labeled, dim=1)
+    if predicted is None:
+        return functional.normalize(pool, dim=1), functional.normalize(labeled, dim=1)
+    of_pool, of_labeled, trust = predicted
+    out = pool.new_empty(len(pool), pool.shape[1] + of_pool.shape[1])
+    for rows in chunks(len(pool), 16.0 * out.shape[1]):  # a second copy of a large pool would be one too many
+        out[rows] = beside_predictions(functional.normalize(pool[rows], dim=1), of_pool[rows], trust)
+    return out, beside_predictions(functional.normalize(labeled, dim=1), of_labeled, trust)
 
 
 def beside_predictions(rows: Tensor, probs: Tensor, trust: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def test_costs_are_refused_where_they_would_be_ignored(how):
         {"composition": "top"},
         {"composition": "dpp"},
         {"space": "centred"},
-        {"space": "predictions"},
+        {"space": "embedding"},
         {"evidence": "picks"},
         {"upper": "balanced"},
         {"upper": "entropy"},
@@ -125,17 +125,29 @@ def test_halves_agree_on_what_there_is_to_learn_and_not_on_noise(signal, least, 
     assert trust.shape == (2,) and float(trust.min()) >= least and float(trust.max()) <= most
 
 
-def test_a_regression_has_no_predicted_probabilities():
+def test_in_a_regression_coverage_is_measured_in_the_embedding():
     rng = generator(3, "regression")
     x = torch.randn(80, 5, generator=rng)
     y = (x[:, 0] + 0.1 * torch.randn(80, generator=rng)).numpy()
     y[40:] = np.nan
-    with pytest.raises(InvalidInput, match="predictions"):
-        AutoAL(["random", "kcenter"], model=Ridge(), random_state=0, search={"space": "predictions"}).fit_query(
-            x.numpy(),
-            y,
-            batch_size=5,
-        )
+    picks = [
+        AutoAL(["random", "kcenter"], model=Ridge(), random_state=0, search={"space": space})
+        .fit_query(x.numpy(), y, batch_size=5)
+        .indices.tolist()
+        for space in ("predictions", "embedding")
+    ]
+    assert picks[0] == picks[1]
+
+
+def test_the_rows_of_a_pool_are_put_beside_its_predictions_in_chunks(monkeypatch):
+    rng = generator(4, "rows")
+    x, probs = torch.randn(50, 6, generator=rng), torch.rand(50, 3, generator=rng).softmax(1)
+    view = PoolView(*[ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))], torch.arange(10) % 2, 2)
+    space = Space.of(view, 64, rng)
+    monkeypatch.setattr("autoal.search.space.chunks", lambda n, _: [slice(i, min(i + 7, n)) for i in range(0, n, 7)])
+    pool, labeled = coverage_rows(view, space, "predictions", (probs[:40], probs[40:], torch.tensor(0.7)))
+    whole = beside_predictions(functional.normalize(x, dim=1), probs, torch.tensor(0.7))
+    assert torch.allclose(pool, whole[:40]) and torch.allclose(labeled, whole[40:])
 
 
 @pytest.mark.parametrize(("width", "apart"), [(2, True), (3, True), (4, False), (30, False)])
