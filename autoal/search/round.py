@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autoal.compute import single_threaded
-from autoal.outputs import PoolView, Validation
+from autoal.outputs import ModelOutputs, PoolView, Validation
 from autoal.rng import generator
 from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
 from autoal.search.compose import compose_pool
@@ -303,15 +303,16 @@ def describe_pool(
             num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "halves"),
         )[0]  # fmt: skip
         of_labeled = committee_of(folds, rows, config.value_heads, view.num_classes)
-        known = view.labeled.require("log_probs").float()
-        of_pool, of_labeled = (
-            with_committee(given, votes[0] if votes is not None else None).mean(0)
-            for given, votes in ((answers, committee), (known, of_labeled))
-        )
-        predicted = (of_pool, of_labeled, trust)
+        predicted = (_mean_of(view.pool, committee), _mean_of(view.labeled, of_labeled), trust)
     shape_pool, shape_labeled = coverage_rows(view, space, config.space, predicted)
     width = bandwidth(shape_labeled, shape_pool, config, batch_size)
     return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
+
+
+def _mean_of(outputs: ModelOutputs, committee: Tensor | None) -> Tensor:
+    """(n, C) mean probabilities of the model and of the committee (1, M, n, C)."""
+    own = outputs.require("log_probs").float()
+    return with_committee(own, committee[0] if committee is not None else None).mean(0)
 
 
 @dataclass(frozen=True)
