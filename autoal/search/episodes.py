@@ -23,7 +23,7 @@ from autoal.search.fit_net import (
     HeadProblem,
     LinearHeads,
     agreement,
-    bagged_heads,
+    bagged_and_halved,
     fit_heads,
     head_log_probs,
     head_outputs,
@@ -287,16 +287,18 @@ def simulate(
     )  # fmt: skip
     if not view.num_classes:
         problem = replace(problem, noise=held_out_noise(heads, problem))
-    fold_heads = bagged_heads(
-        problem.support, problem.support_labels, config.value_heads,
+    with_predictions = config.space == "predictions" and bool(view.num_classes)
+    fold_heads, halved = bagged_and_halved(
+        problem.support, problem.support_labels, config.value_heads, int(with_predictions),
         num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, purpose, "folds"),
     )  # fmt: skip
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
     shape = coverage_rows(view, space, config.space)[1]
     predicted = None
-    if config.space == "predictions" and view.num_classes:
-        predicted = _predicted(problem, heads, fold_heads, committee, config, generator(seed, purpose, "halves"))
+    if halved is not None:
+        # One halving is enough where there are many episodes.
+        predicted = _predicted(problem, heads, fold_heads, committee, config), agreement(halved, problem.pool)
     to_support = torch.stack(
         [squared_distances(space.labeled[p[e]], space.labeled[s[e]]).amin(1) for e in range(count)]
     )
@@ -344,17 +346,14 @@ def _predicted(
     fold_heads: LinearHeads | None,
     committee: Tensor | None,
     config: SearchConfig,
-    rng: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Probabilities (E, P + S, C) of pseudo-pool and support by the support's heads, and what they count (E,)."""
-    c = problem.num_classes
-    trust = agreement(problem.support, problem.support_labels, problem.pool, num_classes=c, l2=problem.l2, rng=rng)
-    of_support = committee_of(fold_heads, problem.support, config.value_heads, c)
+) -> Tensor:
+    """Probabilities (E, P + S, C) of pseudo-pool and support by the support's heads."""
+    of_support = committee_of(fold_heads, problem.support, config.value_heads, problem.num_classes)
     probs = [
         with_committee(head_log_probs(heads, rows), members).mean(-3)
         for rows, members in ((problem.pool, committee), (problem.support, of_support))
     ]
-    return torch.cat(probs, dim=1), trust
+    return torch.cat(probs, dim=1)
 
 
 def bandwidth(labeled: Tensor, pool: Tensor, config: SearchConfig, batch_size: int) -> float:

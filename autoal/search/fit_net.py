@@ -24,6 +24,7 @@ __all__ = [
     "HeadProblem",
     "LinearHeads",
     "agreement",
+    "bagged_and_halved",
     "bagged_heads",
     "clipped_log_loss",
     "clipped_squares",
@@ -35,8 +36,6 @@ __all__ = [
 
 FLOOR = 0.01
 """Probability floor of the upper loss, so that no single point decides it."""
-HALVINGS = 4
-"""How often the labels are halved to see on what the halves agree."""
 CLIP = 2.0
 """From so many noise deviations on, the upper loss of a regression grows linearly, for the same reason."""
 
@@ -79,6 +78,13 @@ class LinearHeads(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features @ (self.whitener @ self.weight)
+
+    def of_parts(self, episodes: int, which: slice) -> LinearHeads:
+        """Of (E * k) heads, k for each of `episodes` stacks, those at `which` of the k."""
+        whitener, weight = (
+            x.unflatten(0, (episodes, -1))[:, which].flatten(0, 1) for x in (self.whitener, self.weight)
+        )
+        return LinearHeads(whitener, weight.shape[-1], weight.detach())
 
 
 @dataclass(frozen=True)
@@ -251,37 +257,64 @@ def _ridge(white: Tensor, u: Tensor, targets: Tensor, weights: Tensor, l2: float
     return torch.linalg.solve(hessian, weighted @ targets.to(u.dtype).unsqueeze(-1))
 
 
+def fit_on_parts(features: Tensor, labels: Tensor, parts: Tensor, *, num_classes: int, l2: float) -> LinearHeads:
+    """(E * k) heads for stacks of points (E, n, D) with labels (E, n), each on one of the parts (E, k, n) of its own
+    stack, a mask of zeros and ones."""
+    episodes, n, width = features.shape
+    k = parts.shape[1]
+    wide = features.unsqueeze(1).expand(-1, k, -1, -1).reshape(episodes * k, n, width)
+    tiled = labels.unsqueeze(1).expand(-1, k, -1).reshape(episodes * k, n)
+    weights = parts.reshape(episodes * k, n).to(features)
+    return fit_heads(wide, tiled, weights, num_classes=num_classes, l2=l2, tolerance=1e-3, max_steps=60)
+
+
+def folds_left_out(episodes: int, n: int, folds: int, rng: torch.Generator) -> Tensor:
+    """(E, folds, n) bool: all points but those of one fold, drawn for each stack."""
+    fold = torch.stack([torch.randperm(n, generator=rng) for _ in range(episodes)]) % folds
+    return fold.unsqueeze(1) != torch.arange(folds).unsqueeze(1)
+
+
+def halves(labels: Tensor, halvings: int, rng: torch.Generator) -> Tensor:
+    """(E, 2 * halvings, n) bool: the two halves of each halving, one after the other, drawn class by class of `labels`
+    (E, n)."""
+    first = torch.zeros(len(labels), halvings, labels.shape[1], dtype=torch.bool)
+    for e, each in enumerate(labels.cpu()):
+        for h in range(halvings):
+            order = torch.randperm(len(each), generator=rng)
+            first[e, h, order[each[order].argsort(stable=True)][h % 2 :: 2]] = True
+    return torch.stack([first, ~first], dim=2).flatten(1, 2)
+
+
 def bagged_heads(
     features: Tensor, labels: Tensor, folds: int, *, num_classes: int, l2: float, rng: torch.Generator
 ) -> LinearHeads | None:
     """`folds` heads for each stack of points (E, n, D) with labels (E, n), each without one fold; (E * folds) heads."""
-    if folds < 2 or features.shape[1] < folds:
-        return None
-    episodes, n, width = features.shape
-    fold = (torch.stack([torch.randperm(n, generator=rng) for _ in range(episodes)]) % folds).to(features.device)
-    weights = torch.stack([(fold != f).to(features.dtype) for f in range(folds)], dim=1).reshape(episodes * folds, n)
-    wide = features.unsqueeze(1).expand(-1, folds, -1, -1).reshape(episodes * folds, n, width)
-    tiled = labels.unsqueeze(1).expand(-1, folds, -1).reshape(episodes * folds, n)
-    return fit_heads(wide, tiled, weights, num_classes=num_classes, l2=l2, tolerance=1e-3, max_steps=60)
+    return bagged_and_halved(features, labels, folds, 0, num_classes=num_classes, l2=l2, rng=rng)[0]
 
 
-def agreement(
-    features: Tensor, labels: Tensor, on: Tensor, *, num_classes: int, l2: float, rng: torch.Generator
-) -> Tensor:
+def bagged_and_halved(
+    features: Tensor, labels: Tensor, folds: int, halvings: int, *, num_classes: int, l2: float, rng: torch.Generator
+) -> tuple[LinearHeads | None, LinearHeads | None]:
+    """`bagged_heads`, and heads (E * 2 * halvings) on the `halves` of the same points, fitted in one go: the steps of
+    the one cost hardly more with the other beside them. None for what was not asked for, or has too few points."""
+    episodes, n = labels.shape
+    parts = []
+    asked = (folds if 2 <= folds <= n else 0, 2 * halvings)
+    if asked[0]:
+        parts.append(folds_left_out(episodes, n, folds, rng))
+    if asked[1]:
+        parts.append(halves(labels, halvings, rng))
+    if not parts:
+        return None, None
+    heads = fit_on_parts(features, labels, torch.cat(parts, dim=1), num_classes=num_classes, l2=l2)
+    bagged = heads.of_parts(episodes, slice(asked[0])) if asked[0] else None
+    return bagged, heads.of_parts(episodes, slice(asked[0], None)) if asked[1] else None
+
+
+def agreement(heads: LinearHeads, on: Tensor) -> Tensor:
     """(E,) in [0, 1]: correlation, over points `on` (E, m, D), of the square roots of the probabilities under two
-    heads, each fitted on one half of the points (E, n, D) with `labels` (E, n), class by class; mean over
-    `HALVINGS`."""
-    episodes, n, width = features.shape
-    first = torch.zeros(episodes, HALVINGS, n, dtype=features.dtype)
-    for e, each in enumerate(labels.cpu()):
-        for h in range(HALVINGS):
-            order = torch.randperm(n, generator=rng)
-            first[e, h, order[each[order].argsort(stable=True)][h % 2 :: 2]] = 1.0
-    weights = torch.stack([first, 1 - first], dim=2).reshape(-1, n).to(features.device)
-    copies = 2 * HALVINGS
-    wide = features.unsqueeze(1).expand(-1, copies, -1, -1).reshape(-1, n, width)
-    tiled = labels.unsqueeze(1).expand(-1, copies, -1).reshape(-1, n)
-    heads = fit_heads(wide, tiled, weights, num_classes=num_classes, l2=l2, tolerance=1e-3, max_steps=60)
+    heads that were fitted on two halves of the same labels; mean over the halvings. `heads` are those of `halves`."""
+    copies = len(heads.whitener) // len(on)
     roots = functional.log_softmax(head_outputs(heads, on, copies), dim=-1).div(2).exp()
     centred = roots - roots.mean(2, keepdim=True)
     one, other = centred[:, 0::2], centred[:, 1::2]

@@ -33,7 +33,7 @@ from autoal.search.episodes import (
     with_committee,
 )
 from autoal.search.evidence import Evidence, Finding
-from autoal.search.fit_net import agreement, bagged_heads, clipped_squares, with_bias
+from autoal.search.fit_net import agreement, bagged_and_halved, clipped_squares, with_bias
 from autoal.search.open_set import log_known
 from autoal.search.prior import anchor_net, numbers_of, restored
 from autoal.search.ranks import evidence_of
@@ -45,6 +45,8 @@ __all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "descr
 
 PROMISING = 0.16
 """One-sided level, a gain of one standard error, at which a search is gone on with in the next round."""
+HALVINGS = 4
+"""How often the labels are halved to see on what the halves agree."""
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 
@@ -286,8 +288,10 @@ def describe_pool(
     ranks = evidence_of(proposals, batch_size, config.evidence).to(view.device)
     rows = with_bias(space.labeled).unsqueeze(0)
     labels = view.labels.unsqueeze(0)
-    folds = bagged_heads(
-        rows, standardised(labels, *target_scale(labels, view.num_classes)), config.value_heads,
+    with_predictions = config.space == "predictions" and bool(view.num_classes)
+    folds, halved = bagged_and_halved(
+        rows, standardised(labels, *target_scale(labels, view.num_classes)),
+        config.value_heads, HALVINGS if with_predictions else 0,
         num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "folds"),
     )  # fmt: skip
     committee = committee_of(folds, with_bias(space.pool).unsqueeze(0), config.value_heads, view.num_classes)
@@ -297,11 +301,8 @@ def describe_pool(
     describe = point_features if view.num_classes else target_features
     uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
     predicted = None
-    if config.space == "predictions" and view.num_classes:
-        trust = agreement(
-            rows, labels, with_bias(space.reference).unsqueeze(0),
-            num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "halves"),
-        )[0]  # fmt: skip
+    if halved is not None:
+        trust = agreement(halved, with_bias(space.reference).unsqueeze(0))[0]
         of_labeled = committee_of(folds, rows, config.value_heads, view.num_classes)
         predicted = (_mean_of(view.pool, committee), _mean_of(view.labeled, of_labeled), trust)
     shape_pool, shape_labeled = coverage_rows(view, space, config.space, predicted)
