@@ -127,6 +127,8 @@ class DatasetSpec(Strict):
     """Rows kept, drawn by the seed."""
     classes: tuple[str | int, ...] | None = None
     """Classes kept, by name or by index; the others are as if they had never been there."""
+    bins: int | None = Field(None, ge=2)
+    """Targets of a regression cut into so many classes of equal size, numbered from low to high."""
     ood_classes: tuple[str | int, ...] | float = ()
     """Classes nobody asks for: in the pool, never in the test set; the oracle rejects them and the label is spent.
     A share of all classes is drawn by the seed, at least one of them, and two stay in any case."""
@@ -181,6 +183,7 @@ class DatasetSpec(Strict):
         data = {**REGIMES.get(regime, {}), **data}
         if not data.get("label"):
             tail = re.sub(r"\.(npz|csv|parquet)$", "", str(data["name"]).rsplit("/", 1)[-1])
+            tail += f" in {data['bins']}" if data.get("bins") else ""
             data["label"] = tail if regime == "standard" else f"{tail} {regime}"
         return data
 

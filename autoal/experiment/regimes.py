@@ -1,4 +1,5 @@
-"""What makes a data set harder: long tails, foreign classes, near-copies, wrong labels, inputs that tell nothing.
+"""What makes a data set harder: long tails, foreign classes, near-copies, wrong labels, inputs that tell nothing; and
+what makes classes of targets.
 
 Rows are row numbers of the data set, ascending; y holds a class in 0..C-1, or below 0 for rows nobody asks for.
 """
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from autoal.errors import ConfigError
 
-__all__ = ["beside_noise", "long_tail", "near_copies", "unreliable_labels", "with_share"]
+__all__ = ["beside_noise", "in_bins", "long_tail", "near_copies", "unreliable_labels", "with_share"]
 
 Indices = NDArray[np.int64]
 
@@ -78,6 +79,23 @@ def beside_noise(X: Any, share: float, rng: np.random.Generator, label: str) -> 
     deviation = float(np.sqrt(np.nanmean(np.nanvar(own, axis=0))))
     noise = (deviation * rng.standard_normal((len(own), columns))).astype(np.float32)
     return np.concatenate([own, noise], axis=1)
+
+
+def in_bins(y: NDArray[Any], bins: int, label: str) -> Indices:
+    """(n,) class in 0..bins-1 of each target of y (n,), cut at the quantiles; -1 where there is no target.
+
+    Equal targets stay in one class, so sizes are equal only where few are. Raises ConfigError where a class is empty.
+    """
+    known = np.isfinite(y)
+    edges = np.quantile(y[known], np.arange(1, bins) / bins)
+    classes = np.where(known, np.searchsorted(edges, y, side="left"), -1)
+    empty = np.flatnonzero(np.bincount(classes[known], minlength=bins) == 0)
+    if len(empty):
+        raise ConfigError(
+            f"data set {label}: got bins={bins}, and class {empty[0]} would be empty, so many targets are equal; "
+            "wanted fewer bins"
+        )
+    return classes
 
 
 def near_copies(X: Any, rows: Indices, count: int, noise: float, rng: np.random.Generator, label: str) -> Any:

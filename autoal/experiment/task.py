@@ -21,7 +21,7 @@ from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import DatasetSpec, ExperimentConfig
 from autoal.experiment.metrics import CLASS_METRICS, TARGET_METRICS
 from autoal.experiment.rebench import rebench_split, standard_scores
-from autoal.experiment.regimes import beside_noise, long_tail, near_copies, unreliable_labels, with_share
+from autoal.experiment.regimes import beside_noise, in_bins, long_tail, near_copies, unreliable_labels, with_share
 from autoal.rng import numpy_rng
 
 __all__ = ["Task", "dataset_fingerprint", "make_task"]
@@ -84,6 +84,8 @@ def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
     """
     config = config.of(spec)
     data = _data(spec)
+    if spec.bins is not None:
+        data = _binned(data, spec)
     if spec.irrelevant:
         data = replace(data, X=beside_noise(data.X, spec.irrelevant, numpy_rng(seed, "irrelevant"), spec.label))
     _check_metric(config, spec, data.classes is None)
@@ -114,6 +116,20 @@ def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:
 
 
 _ABSENT = -2
+
+
+def _binned(data: LabeledData, spec: DatasetSpec) -> LabeledData:
+    """The data set with classes cut from its targets, as if it had been published so."""
+    assert spec.bins is not None
+    targets = np.asarray(data.y, dtype=np.float64)
+    if data.classes is not None:  # targets without fractions were taken for numbered classes
+        if data.classes.dtype.kind not in "fiu":
+            raise ConfigError(
+                f"data set {spec.label} has classes by name, and `bins` cuts numbers into classes; leave it out"
+            )
+        targets = np.where(data.y < 0, np.nan, data.classes.astype(np.float64)[data.y])
+    y = in_bins(targets, spec.bins, spec.label)
+    return replace(data, y=y, classes=np.array([str(c) for c in range(spec.bins)]))
 
 
 def _check_metric(config: ExperimentConfig, spec: DatasetSpec, regression: bool) -> None:

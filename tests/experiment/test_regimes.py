@@ -12,7 +12,7 @@ from autoal.data import load_dataset
 from autoal.errors import ConfigError, DataMissing
 from autoal.experiment.cell import Cell, run_cell
 from autoal.experiment.config import REGIMES, SelectorSpec, parse_config, to_toml
-from autoal.experiment.regimes import beside_noise, long_tail, near_copies, unreliable_labels, with_share
+from autoal.experiment.regimes import beside_noise, in_bins, long_tail, near_copies, unreliable_labels, with_share
 from autoal.experiment.store import RunStore
 from autoal.experiment.task import dataset_fingerprint, make_task
 from baselines import make_selector
@@ -98,6 +98,36 @@ def test_copies_lie_near_their_originals_and_have_their_labels():
         apart = (inputs[originals] - inputs[copy]).norm(dim=1)
         assert int(originals[apart.argmin()]) == int(own) and 0 < float(apart.min()) < 0.1 * float(apart.median())
     assert not set(t.ids[t.initial].tolist()) & set((t.ids[t.ids >= 1797] % 1797).tolist())
+
+
+def test_targets_become_classes_of_equal_size(tmp_path):
+    y = np.array([0.3, -1.0, 2.5, 7.0, np.nan, 4.0, 5.5])
+    assert in_bins(y, 3, "x").tolist() == [0, 0, 1, 2, -1, 1, 2]
+    assert in_bins(np.array([1.0, 1.0, 1.0, 2.0]), 2, "x").tolist() == [0, 0, 0, 1]  # equal targets stay together
+    with pytest.raises(ConfigError, match=r"bins=3, and class \d would be empty"):
+        in_bins(np.array([1.0, 1.0, 1.0, 2.0]), 3, "x")
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    path = tmp_path / "targets.npz"
+    np.savez(path, X=x, y=x[:, 0] + 0.01 * rng.normal(size=300))
+    asked = {"name": "t", "datasets": [{"name": str(path), "bins": 3}], "selectors": ["random"], "max_pool": 100}
+    config = parse_config(asked)
+    assert config.datasets[0].label == "targets in 3"
+    t = make_task(config, config.datasets[0], 0)
+    assert t.num_classes == 3 and len(t.initial) == 6
+    assert torch.unique(t.labels).tolist() == [0, 1, 2]
+    # Classes are numbered from low targets to high ones: the first input says which is which.
+    means = [float(raw(t)[t.labels == c, 0].mean()) for c in range(3)]
+    assert means == sorted(means)
+    # Whole numbers are targets too, in steps of one or not.
+    whole = make_task(config, config.datasets[0].model_copy(update={"name": "digits", "bins": 2}), 0)
+    plain = task()
+    as_two = {int(i): int(c) for i, c in zip(whole.ids, whole.labels, strict=True)}
+    assert all(as_two[int(i)] == int(c > 4) for i, c in zip(plain.ids, plain.labels, strict=True) if int(i) in as_two)
+    np.savez(tmp_path / "named.npz", X=x, y=np.arange(300) % 2, classes=np.array(["no", "yes"]))
+    with pytest.raises(ConfigError, match="classes by name"):
+        make_task(config, config.datasets[0].model_copy(update={"name": str(tmp_path / "named.npz")}), 0)
 
 
 def test_irrelevant_inputs_are_noise_beside_the_own_ones():
