@@ -58,9 +58,9 @@ class SearchConfig(BaseModel):
     episodes: int = Field(16, ge=2)
     """Splits of the labeled set in one round. One half of the labels validates in one half of them, the other half
     in the others: what is learned on either side is judged on the other."""
-    relearn: float = Field(3.0, ge=1)
-    """Unless the evidence so far is for a gain, by a standard error or more, the search is made again only once there
-    are so many times the labels of the last one. 1: in every round."""
+    relearn: float = Field(4.0, ge=1)
+    """While the gate is closed the search is made again only once there are so many times the labels of the last one;
+    one and a half times, if the evidence so far is for a gain by 1.3 standard errors or more. 1: in every round."""
     outer_steps: int = Field(8, ge=0)
     """Steps of SearchNet."""
     outer_lr: float = Field(0.3, gt=0)

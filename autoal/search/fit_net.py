@@ -226,20 +226,21 @@ def fit_heads(
         target = functional.one_hot(labels, num_classes).to(features.dtype)
         ridge_rows = u.new_ones(u.shape[1], 1)
         ridge_rows[-1] = 0.0
+        ridge = l2 * (u.transpose(1, 2) @ (ridge_rows * u))
+        weighted = (white * weights.unsqueeze(-1)).transpose(1, 2)
         theta = u.new_zeros(u.shape[0], u.shape[2], num_classes) if start is None else start.clone()
         ahead = theta
-        momentum = u.new_ones(u.shape[0], 1, 1)
-        going = torch.ones_like(momentum, dtype=torch.bool)
+        fresh = u.new_ones(u.shape[0], 1, 1)
+        momentum, going = fresh, torch.ones_like(fresh, dtype=torch.bool)
         for _ in range(max_steps):
-            residual = (torch.softmax(white @ ahead, dim=-1) - target) * weights.unsqueeze(-1)
-            gradient = white.transpose(1, 2) @ residual + l2 * (u.transpose(1, 2) @ (ridge_rows * (u @ ahead)))
+            gradient = torch.baddbmm(ridge @ ahead, weighted, torch.softmax(white @ ahead, dim=-1).sub_(target))
             following = ahead - gradient
             step = following - theta
             # Restarts and stops are each head's own: none may know when another, with other labels, was done.
             uphill = (step * gradient).sum((1, 2), keepdim=True) > 0
-            momentum = torch.where(uphill, torch.ones_like(momentum), momentum)
+            momentum = torch.where(uphill, fresh, momentum)
             after = 0.5 * (1 + (1 + 4 * momentum.square()).sqrt())
-            ahead = torch.where(going, following + (momentum - 1) / after * step, ahead)
+            ahead = torch.where(going, torch.addcmul(following, (momentum - 1) / after, step), ahead)
             theta, momentum = torch.where(going, following, theta), after
             size = gradient.abs().amax((1, 2), keepdim=True)
             going = going & (size > tolerance * (1.0 + theta.abs().amax((1, 2), keepdim=True)))

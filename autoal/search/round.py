@@ -18,7 +18,7 @@ from autoal.rng import generator
 from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
 from autoal.search.compose import compose_pool
 from autoal.search.config import SearchConfig
-from autoal.search.context import round_context
+from autoal.search.context import NUM_CONTEXT, round_context
 from autoal.search.episodes import (
     Episodes,
     NamedCandidate,
@@ -43,8 +43,11 @@ from autoal.strategies import Proposal
 
 __all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "describe_pool", "learn", "untaught"]
 
-PROMISING = 0.16
-"""One-sided level, a gain of one standard error, at which a search is gone on with in the next round."""
+FEWEST = 24
+"""Labels with which a round can be simulated at all: a support of ten, eight to choose from, six that judge."""
+PROMISING = 0.1
+"""One-sided level, a gain of 1.3 standard errors, at which the next search is made with `SOON` times the labels."""
+SOON = 1.5
 HALVINGS = 4
 """How often the labels are halved to see on what the halves agree."""
 CLASSES_OF_TARGETS = 4
@@ -136,10 +139,12 @@ def learn(
     names = [name for name, _ in candidates]
     n_labeled = len(view.labels)
     anchor = anchor_net(names, config).to(view.device)
-    context, share_of_network = round_context(view, space, batch_size), network_share(n_labeled, config)
+    share_of_network = network_share(n_labeled, config)
     # What the network was taught beforehand holds for any number of labels; what it learns here needs many.
     capacity = 1.0 if config.prior != "none" else share_of_network
     prior = discounted(memory.restore(anchor, names), anchor, config.carry)
+    read = capacity > 0 or any(bool(net.context_weights.any()) for net in (anchor, prior))
+    context = round_context(view, space, batch_size) if read else torch.zeros(NUM_CONTEXT, device=view.device)
     seconds: dict[str, float] = {}
 
     def stay(reason: str, memory: Memory = memory) -> Learned:
@@ -151,14 +156,16 @@ def learn(
         return stay("no steps of SearchNet were asked for")
     enough = config.gate_labels_per_class * (view.num_classes or CLASSES_OF_TARGETS)
     n_judges = 0 if validation is None else len(validation.labels)
-    if n_labeled < enough or min(episode_sizes(n_labeled, config, n_judges)) < 3:
-        return stay(f"{n_labeled} labels: fewer than {max(enough, 12)}, too few to simulate a round")
+    if n_labeled < max(enough, FEWEST) or min(episode_sizes(n_labeled, config, n_judges)) < 3:
+        return stay(f"{n_labeled} labels: fewer than {max(enough, FEWEST)}, too few to simulate a round")
 
     promising = memory.evidence.rejects_no_gain(max(PROMISING, config.gate_level))
-    if n_labeled < config.relearn * memory.searched_at and not promising:
-        # The gate is closed, and not by so little that a few more labels could open it.
-        factor = f"{config.relearn:g} times as many"
-        return stay(f"no promise of a gain with {memory.searched_at} labels; the search waits for {factor}")
+    factor = min(SOON, config.relearn) if promising else config.relearn
+    if n_labeled < factor * memory.searched_at and not memory.evidence.rejects_no_gain(config.gate_level):
+        # The gate is closed, and a few more labels would not open it.
+        promise = "little promise" if promising else "no promise"
+        waits = f"the search waits for {factor:g} times as many"
+        return stay(f"{promise} of a gain with {memory.searched_at} labels; {waits}")
 
     share = batch_size / n_labeled
     first_side = torch.randperm(n_judges or n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0

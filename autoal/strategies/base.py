@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from abc import abstractmethod
 from typing import ClassVar, NamedTuple
 
@@ -74,6 +76,20 @@ class Strategy(BaseEstimator):
 
     @abstractmethod
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal: ...
+
+    def __repr__(self) -> str:
+        # What scikit-learn prints, in one line: its own takes longer than some strategies' answers, and seeds are made
+        # of this text in every round.
+        plain = _defaults(type(self))  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
+        told = ((name, repr(value)) for name, value in sorted(self.get_params(deep=False).items()))
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in told if plain.get(name) != text)})"
+
+
+@functools.cache
+def _defaults(strategy: type) -> dict[str, str]:
+    """Text of the default of each parameter of the constructor that has one."""
+    parameters = inspect.signature(strategy).parameters.values()
+    return {p.name: repr(p.default) for p in parameters if p.default is not p.empty}
 
 
 _IN_REGRESSION = {"log_probs": "means", "mc_log_probs": "mc_means"}
