@@ -290,7 +290,8 @@ def simulate(
     with_predictions = config.space == "predictions" and bool(view.num_classes)
     fold_heads, halved = bagged_and_halved(
         problem.support, problem.support_labels, config.value_heads, int(with_predictions),
-        num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, purpose, "folds"),
+        num_classes=view.num_classes, l2=config.head_l2,
+        rng=generator(seed, purpose, "folds"), halving_rng=generator(seed, purpose, "halves"),
     )  # fmt: skip
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 

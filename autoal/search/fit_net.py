@@ -290,11 +290,19 @@ def bagged_heads(
     features: Tensor, labels: Tensor, folds: int, *, num_classes: int, l2: float, rng: torch.Generator
 ) -> LinearHeads | None:
     """`folds` heads for each stack of points (E, n, D) with labels (E, n), each without one fold; (E * folds) heads."""
-    return bagged_and_halved(features, labels, folds, 0, num_classes=num_classes, l2=l2, rng=rng)[0]
+    return bagged_and_halved(features, labels, folds, 0, num_classes=num_classes, l2=l2, rng=rng, halving_rng=rng)[0]
 
 
 def bagged_and_halved(
-    features: Tensor, labels: Tensor, folds: int, halvings: int, *, num_classes: int, l2: float, rng: torch.Generator
+    features: Tensor,
+    labels: Tensor,
+    folds: int,
+    halvings: int,
+    *,
+    num_classes: int,
+    l2: float,
+    rng: torch.Generator,
+    halving_rng: torch.Generator,
 ) -> tuple[LinearHeads | None, LinearHeads | None]:
     """`bagged_heads`, and heads (E * 2 * halvings) on the `halves` of the same points, fitted in one go: the steps of
     the one cost hardly more with the other beside them. None for what was not asked for, or has too few points."""
@@ -304,7 +312,7 @@ def bagged_and_halved(
     if asked[0]:
         parts.append(folds_left_out(episodes, n, folds, rng))
     if asked[1]:
-        parts.append(halves(labels, halvings, rng))
+        parts.append(halves(labels, halvings, halving_rng))
     if not parts:
         return None, None
     heads = fit_on_parts(features, labels, torch.cat(parts, dim=1), num_classes=num_classes, l2=l2)

@@ -299,7 +299,8 @@ def describe_pool(
     folds, halved = bagged_and_halved(
         rows, standardised(labels, *target_scale(labels, view.num_classes)),
         config.value_heads, HALVINGS if with_predictions else 0,
-        num_classes=view.num_classes, l2=config.head_l2, rng=generator(seed, "compose", "folds"),
+        num_classes=view.num_classes, l2=config.head_l2,
+        rng=generator(seed, "compose", "folds"), halving_rng=generator(seed, "compose", "halves"),
     )  # fmt: skip
     committee = committee_of(folds, with_bias(space.pool).unsqueeze(0), config.value_heads, view.num_classes)
     to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)

@@ -130,7 +130,9 @@ def test_halves_agree_on_what_there_is_to_learn_and_not_on_noise(signal, least, 
     x[..., 0] += signal * labels
     on = torch.randn(2, 200, 20, generator=rng)
     on[:, :100, 0] += signal
-    _, halved = bagged_and_halved(with_bias(x), labels, 5, 4, num_classes=2, l2=1.0, rng=generator(2, "h"))
+    _, halved = bagged_and_halved(
+        with_bias(x), labels, 5, 4, num_classes=2, l2=1.0, rng=rng, halving_rng=generator(2, "h")
+    )
     trust = agreement(halved, with_bias(on))
     assert trust.shape == (2,) and float(trust.min()) >= least and float(trust.max()) <= most
 
@@ -139,10 +141,10 @@ def test_folds_and_halves_fitted_together_are_those_fitted_apart():
     rng = generator(4, "together")
     x, labels = with_bias(torch.randn(3, 40, 6, generator=rng)), torch.randint(0, 3, (3, 40), generator=rng)
     settings = {"num_classes": 3, "l2": 1.0}
-    bagged, halved = bagged_and_halved(x, labels, 5, 2, **settings, rng=generator(5, "parts"))
-    draws = generator(5, "parts")
-    alone = bagged_heads(x, labels, 5, **settings, rng=draws)
-    parts = halves(labels, 2, draws)
+    draws = {"rng": generator(5, "folds"), "halving_rng": generator(5, "halves")}
+    bagged, halved = bagged_and_halved(x, labels, 5, 2, **settings, **draws)
+    alone = bagged_heads(x, labels, 5, **settings, rng=generator(5, "folds"))
+    parts = halves(labels, 2, generator(5, "halves"))
     assert torch.allclose(head_outputs(bagged, x, 5), head_outputs(alone, x, 5), atol=1e-4)
     assert torch.equal(parts[:, 0::2], ~parts[:, 1::2])
     for part, stack in zip(parts.flatten(0, 1), labels.repeat_interleave(4, 0), strict=True):
@@ -155,7 +157,7 @@ def test_folds_and_halves_fitted_together_are_those_fitted_apart():
     )  # fmt: skip
     expected = head_log_probs(only, x[1:2])[0].exp()
     assert torch.allclose(head_outputs(halved, x, 4)[1, 3].softmax(-1), expected, atol=0.02)
-    assert bagged_and_halved(x, labels, 0, 0, **settings, rng=rng) == (None, None)
+    assert bagged_and_halved(x, labels, 0, 0, **settings, **draws) == (None, None)
 
 
 def test_in_a_regression_coverage_is_measured_in_the_embedding():
