@@ -55,7 +55,7 @@ class SearchConfig(BaseModel):
     engine: Literal["higher", "func", "implicit", "gains"] = "higher"
     """How the gradient of the upper loss is taken: unrolled by `higher`, unrolled by `torch.func`, or implicit. `gains`
     takes none: candidates are weighed by what each alone gains on held-out points."""
-    episodes: int = Field(16, ge=2)
+    episodes: int = Field(8, ge=2)
     """Splits of the labeled set in one round. One half of the labels validates in one half of them, the other half
     in the others: what is learned on either side is judged on the other."""
     relearn: float = Field(4.0, ge=1)
