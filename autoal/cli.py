@@ -460,7 +460,7 @@ def _report(folder: Path) -> None:
     from autoal.report.curves import learning_curves
     from autoal.report.page import findings, read_report, write_page
     from autoal.report.records import overhead_table
-    from autoal.report.tables import rich_table, to_markdown
+    from autoal.report.tables import curve_table, rich_table, to_markdown
 
     if (
         (folder / "manifest.json").exists()
@@ -480,12 +480,15 @@ def _report(folder: Path) -> None:
     if report.comparison is not None and len(report.comparison.rivals):
         rivals = report.comparison.rivals.dropna(axis=1, how="all")
         texts += [f"{report.focus} against each; what the columns mean: `report.html`.\n", to_markdown(rivals)]
+    if not report.shortfall.empty:
+        texts += ["How far below the best single candidate of each scenario.\n", to_markdown(report.shortfall)]
     overhead = overhead_table(read_jsonl(folder / "timings.jsonl")[0], report.focus)
     if not overhead.empty:
         texts += [f"What {report.focus} takes beside one training of the model, a round.\n", to_markdown(overhead)]
     head = [f"# {report.manifest['config']['name']}\n", f"**{report.verdict}**\n"]
     lines = [*(f"- {line}" for line in (*said, *report.notes)), ""]
     write_atomic(folder / "report.md", "\n".join([*head, *lines, *texts]))
+    write_atomic(folder / "scores.csv", curve_table(report.journal).round(4).to_csv(index=False, lineterminator="\n"))
     plot = learning_curves(report.journal, folder / "curves.png", reference=report.reference, only=report.shown)
     page = write_page(report)
     for line in (*said, *report.notes):

@@ -1,4 +1,5 @@
-"""oracle_single: the best candidate of each scenario, chosen after the fact. A ceiling that cheats."""
+"""oracle_single: the best candidate of each scenario, chosen after the fact. A ceiling that cheats; and how far each
+selector stays below it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ import pandas as pd
 
 from autoal.report.tables import paired_areas
 
-__all__ = ["oracle_single", "oracle_single_note"]
+__all__ = ["oracle_single", "oracle_single_note", "shortfall_table"]
+
+NEAR = 1.0
+"""Points of AUBC below the best single candidate within which a selector still counts as near it."""
 
 
 def oracle_single(journal: pd.DataFrame, singles: Collection[str]) -> pd.DataFrame:
@@ -45,3 +49,29 @@ def oracle_single_note(journal: pd.DataFrame, singles: Collection[str], focus: s
         f"{names}{more}), has a mean area of {both['aubc'].mean():.2f} points; {focus} lies {abs(gap):.2f} "
         f"{'above' if gap >= 0 else 'below'} it."
     )
+
+
+def shortfall_table(journal: pd.DataFrame, singles: Collection[str]) -> pd.DataFrame:
+    """How far each selector lies below the best single candidate of a scenario, nearest first; empty where fewer than
+    two candidates ran alone.
+
+    Columns: selector; far: scenarios in which it is more than a point below; shortfall: mean over scenarios of the
+    points below, 0 where it is above; worst: the largest of them; where: the scenario of that. Only seeds that every
+    selector finished count. For a single candidate it is 0 where it is the best itself.
+    """
+    areas = paired_areas(journal).dropna()
+    present = [name for name in areas.columns if name in singles]
+    if len(present) < 2 or areas.empty:
+        return pd.DataFrame()
+    means = areas.groupby(level="dataset", sort=False).mean()
+    below = (-means.sub(means[present].max(axis=1), axis=0)).clip(lower=0)
+    table = pd.DataFrame(
+        {
+            "selector": below.columns,
+            "far": (below > NEAR).sum().to_numpy(),
+            "shortfall": below.mean().to_numpy(),
+            "worst": below.max().to_numpy(),
+            "where": below.idxmax().to_numpy(),
+        }
+    )
+    return table.sort_values(["far", "shortfall"], kind="stable").reset_index(drop=True)

@@ -28,7 +28,7 @@ from autoal.report.figures import (
     scenario_curves,
     weight_map,
 )
-from autoal.report.hindsight import oracle_single_note
+from autoal.report.hindsight import oracle_single_note, shortfall_table
 from autoal.report.measures import measures_table
 from autoal.report.records import (
     cost_table,
@@ -71,6 +71,8 @@ class Report:
     """None where nothing can be compared; `notes` say why."""
     by_scenario: pd.DataFrame
     overall: pd.DataFrame | None
+    shortfall: pd.DataFrame
+    """How far each lies below the best single candidate of a scenario; empty where fewer than two ran alone."""
     notes: tuple[str, ...]
 
     @property
@@ -110,6 +112,7 @@ def read_report(folder: str | Path) -> Report:
         comparison=compared,
         by_scenario=dataset_table(journal, reference),
         overall=overall,
+        shortfall=shortfall_table(journal, alone),
         notes=notes if ceiling is None else (*notes, ceiling),
     )
 
@@ -190,6 +193,7 @@ def _content(report: Report) -> dict[str, Any]:
         "ranks": _ranks(report),
         "heat": _heat(report),
         "rivals": _rivals(report),
+        "shortfall": None if report.shortfall.empty else _table(report.shortfall, report),
         "scenarios": _scenarios(report),
         "measures": _measures(report),
         "weights": _weights(report, records),

@@ -302,7 +302,7 @@ _TITLES = {
     "needed": "seeds needed",
 }
 _PROBABILITIES = ("holm", "nemenyi")
-_TEXT = ("dataset", "selector", "outcome", "state", "reached")
+_TEXT = ("dataset", "selector", "outcome", "state", "reached", "where")
 _SHRINK = ("scenario", "selector")
 
 
