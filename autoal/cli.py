@@ -460,7 +460,7 @@ def _report(folder: Path) -> None:
     from autoal.report.curves import learning_curves
     from autoal.report.page import findings, read_report, write_page
     from autoal.report.records import overhead_table
-    from autoal.report.tables import curve_table, rich_table, to_markdown
+    from autoal.report.tables import rich_table, score_table, to_markdown
 
     if (
         (folder / "manifest.json").exists()
@@ -488,7 +488,7 @@ def _report(folder: Path) -> None:
     head = [f"# {report.manifest['config']['name']}\n", f"**{report.verdict}**\n"]
     lines = [*(f"- {line}" for line in (*said, *report.notes)), ""]
     write_atomic(folder / "report.md", "\n".join([*head, *lines, *texts]))
-    write_atomic(folder / "scores.csv", curve_table(report.journal).round(4).to_csv(index=False, lineterminator="\n"))
+    write_atomic(folder / "scores.csv", score_table(report.journal).to_csv(index=False, lineterminator="\n"))
     plot = learning_curves(report.journal, folder / "curves.png", reference=report.reference, only=report.shown)
     page = write_page(report)
     for line in (*said, *report.notes):

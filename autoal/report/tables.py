@@ -32,6 +32,7 @@ __all__ = [
     "paired_areas",
     "read_journal",
     "rich_table",
+    "score_table",
     "to_markdown",
     "verdict",
 ]
@@ -128,6 +129,13 @@ def _interval(values: tuple[float, ...], level: float) -> Interval:
     upper = (1 + level) / 2
     stretch = math.sqrt(n / (n - 1)) * stats.t.ppf(upper, n - 1) / stats.norm.ppf(upper)
     return Interval(mean, mean - stretch * (mean - float(found.low)), mean + stretch * (float(found.high) - mean), n)
+
+
+def score_table(journal: pd.DataFrame) -> pd.DataFrame:
+    """AUBC of every curve in points, as it is: a row for each scenario and seed, a column for each selector."""
+    curves = curve_table(journal)
+    wide = curves.pivot(index=["dataset", "seed"], columns="selector", values="aubc")
+    return wide.loc[_order(curves["dataset"]), _order(curves["selector"])].round(4).reset_index()
 
 
 def paired_areas(journal: pd.DataFrame) -> pd.DataFrame:
