@@ -70,7 +70,9 @@ def greedy_variance(
     landmarks = [which.to(rows.device) for which in _landmarks(len(rows), len(labeled), rng)]
     base = torch.cat([rows[landmarks[0]], labeled[landmarks[1]]]).double()
     among = candidates[order]
-    prior = kernel(squared_distances(base, base) / bandwidth**2)
+    # Differences first: by products of rows two copies come out apart, by more than their variance allows them to be.
+    apart = torch.cdist(base, base, compute_mode="donot_use_mm_for_euclid_dist")
+    prior = kernel((apart / bandwidth).square())
     prior.diagonal().add_(JITTER)
     root = torch.linalg.cholesky(prior)
 

@@ -68,6 +68,17 @@ def test_copies_go_by_the_order_given_and_each_is_picked_once():
     assert asked(rows, value, known, 1)[0] + 20 == asked(rows, value, known, 1, order=back)[0]
 
 
+@pytest.mark.parametrize("apart", [0.0, 1e-5, 1e-3])
+def test_copies_and_near_copies_do_not_break_the_factorisation(apart):
+    for seed in range(6):
+        rng = torch.Generator().manual_seed(seed)
+        rows = torch.randn(30, 8, generator=rng).repeat(20, 1)
+        rows = torch.nn.functional.normalize(rows + apart * torch.randn(600, 8, generator=rng), dim=1)
+        picks = asked(rows, torch.rand(600, generator=rng), rows[:20], 5, bandwidth=0.1)
+        # Copies tell the same: none is asked for twice, and none that is labeled.
+        assert len({pick % 30 for pick in picks} & set(range(20, 30))) == 5
+
+
 def test_landmarks_change_little_where_points_explain_each_other(monkeypatch):
     rows, value, known = task(n=300, labeled=20)
     exact = asked(rows, value, known, 10)
