@@ -223,8 +223,9 @@ def standard_error(values: list[float]) -> float:
 
 
 def auto(candidates: list[tuple[str, Strategy]], mode: str = "bilevel", **search: Any) -> AutoAL:
-    """One that searches in every round: what is asked is whether a signal is found, not how soon it is looked for.
+    """One that searches in every round, with twice the episodes of the default: what is asked is whether a signal is
+    found, not how soon it is looked for or at what price.
     `mode="resting"` is `bilevel` as users get it, which searches again only once there are enough new labels."""
     if mode == "resting":
         return AutoAL(candidates, search=search, random_state=0)
-    return AutoAL(candidates, mode=mode, search={"relearn": 1.0, **search}, random_state=0)
+    return AutoAL(candidates, mode=mode, search={"relearn": 1.0, "episodes": 16, **search}, random_state=0)
