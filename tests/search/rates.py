@@ -1,9 +1,9 @@
 """How often the planted signals are found: `python -m tests.search.rates [--seeds 20]` prints the table.
 
-T14 to T19 of the test plan, for `bilevel` with a search in every round (`relearn` 1, 16 episodes), for `bilevel` that rests as it
-does by default, and for `paper`. Every world has overlapping Gaussian clusters, one planted candidate and six that
-roll dice; 60 labels to begin with, 10 a round. The worlds of T14 to T16 carry 25 % wrong labels in the pool, so that
-a candidate can be far better, or far worse, than the rest.
+T14 to T19 of the test plan, for `bilevel` with a search in every round (`relearn` 1, 16 episodes), for `bilevel` that
+rests as it does by default, and for `paper`. Every world has overlapping Gaussian clusters, one planted candidate and
+six that roll dice; 60 labels to begin with, 10 a round. The worlds of T14 to T16 carry 25 % wrong labels in the pool,
+so that a candidate can be far better, or far worse, than the rest.
 """
 
 from __future__ import annotations
