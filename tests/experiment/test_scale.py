@@ -275,7 +275,9 @@ def test_ten_kills_at_random_moments_lose_nothing_and_repeat_nothing(tmp_path: P
     config = tiny(selectors=names, rounds=30, seeds=3)
     folder, counter = tmp_path / "killed", tmp_path / "counter"
     rng = random.Random(0)
-    seeds = {derive_seed(seed, "selector"): seed for seed in config.seeds}
+    # A selector's seed is made from that of the round's outputs.
+    rounds = [(seed, derive_seed(seed, "outputs", number)) for seed in config.seeds for number in range(config.rounds)]
+    seeds = {derive_seed(of_round, "selector"): seed for seed, of_round in rounds}
     kills = 0
     while kills < 10:
         before = counter.read_text().count("\n") if counter.exists() else 0
