@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "rng", "compute", "disk"},
     {"outputs"},
+    {"encoders"},
     {"data"},
     {"models"},
     {"strategies"},
