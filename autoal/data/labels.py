@@ -41,7 +41,8 @@ def label_array(y: Any, what: str = "y") -> NDArray[Any]:
         y = y[:, 0]
     if y.ndim != 1:
         raise InvalidInput(
-            f"got {what} of shape {y.shape}; wanted one class per point, (n,): for one-hot labels use {what}.argmax(1)"
+            f"got {what} of shape {y.shape}; wanted one label per point, (n,): for one-hot labels use "
+            f"{what}.argmax(1), and of several targets choose one, {what}[:, 0]"
         )
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise InvalidInput(f"{what} holds {int(np.isinf(y).sum())} infinite value(s); mark missing labels with NaN")
@@ -108,7 +109,7 @@ def class_table(
     what: str = "y",
     from_probs: bool = False,
 ) -> NDArray[Any]:
-    """The user's labels, sorted, one for each class number.
+    """The user's labels, one for each class number: sorted, but `classes` in the order in which they are named.
 
     They are the labels seen in `given`, or `classes` where the caller names them all, or 0..num_classes-1 where
     labels are integers. `from_probs`: `num_classes` is the number of columns of probs, and messages say so.
@@ -116,7 +117,7 @@ def class_table(
     """
     seen = _distinct(given, what)
     if classes is not None:
-        named = _distinct(label_array(list(classes), "classes"), "classes")
+        named = _in_order(label_array(list(classes), "classes"))
         unknown = [label for label in seen.tolist() if label not in set(named.tolist())]
         if unknown:
             raise InvalidInput(
@@ -146,6 +147,13 @@ def class_table(
         f"got num_classes={num_classes}, but {what} holds {len(seen)} classes that are not numbers in "
         f"0..{num_classes - 1}: {seen.tolist()[:10]}; name them all with classes=[...]"
     )
+
+
+def _in_order(named: NDArray[Any]) -> NDArray[Any]:
+    """The different labels as they were named, the first of each, of the type that `_distinct` gives them."""
+    table = _distinct(named, "classes")
+    place = {label: position for position, label in enumerate(table.tolist())}
+    return table[list(dict.fromkeys(place[label] for label in named.tolist()))]
 
 
 def class_numbers(given: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Models behind one protocol: torch modules, scikit-learn estimators, precomputed outputs."""
 
-from autoal.models.base import ModelAdapter, Progress
-from autoal.models.dispatch import as_adapter
+from autoal.models.base import ModelAdapter, Progress, fit_model
+from autoal.models.dispatch import as_adapter, is_regressor_model
 from autoal.models.dropout import mc_dropout
 from autoal.models.nets import MLP, EmbeddingNet, ResNet18, SmallCNN, default_net
 from autoal.models.precomputed import OverlaidModel, PrecomputedModel
@@ -23,6 +23,8 @@ __all__ = [
     "TrainConfig",
     "as_adapter",
     "default_net",
+    "fit_model",
+    "is_regressor_model",
     "mc_dropout",
     "train",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from autoal.outputs import ModelOutputs
 
-__all__ = ["ModelAdapter", "Progress"]
+__all__ = ["ModelAdapter", "Progress", "fit_model"]
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
@@ -34,6 +35,8 @@ class ModelAdapter(Protocol):
         `num_classes` 0 is a regression: labels are targets, (n,) float64.
         """
 
+    # `fit` may take `classes` (C,), the user's labels by class number, as a further keyword; see `fit_model`.
+
     def outputs(
         self, rows: Any, indices: Tensor, needs: frozenset[str], *, seed: int, device: torch.device
     ) -> ModelOutputs:
@@ -44,3 +47,11 @@ class ModelAdapter(Protocol):
 
     def predict_means(self, rows: Any, indices: Tensor) -> Tensor:
         """(n,) float32 predicted targets on the CPU, for evaluation of a regression."""
+
+
+def fit_model(
+    model: ModelAdapter, rows: Any, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int, classes: Any = None
+) -> None:
+    """`model.fit`, with the user's labels `classes` (C,) where the model asks for them."""
+    named = {"classes": classes} if "classes" in inspect.signature(model.fit).parameters else {}
+    model.fit(rows, indices, labels, num_classes, seed=seed, **named)

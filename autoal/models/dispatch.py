@@ -15,11 +15,11 @@ from autoal.errors import InvalidInput
 from autoal.models.base import ModelAdapter, Progress
 from autoal.models.nets import default_net
 from autoal.models.precomputed import OverlaidModel, PrecomputedModel
-from autoal.models.sklearn_adapter import SklearnModel
+from autoal.models.sklearn_adapter import SklearnModel, regresses
 from autoal.models.torch_adapter import TorchModel
 from autoal.models.training import TrainConfig
 
-__all__ = ["as_adapter"]
+__all__ = ["as_adapter", "is_regressor_model"]
 
 
 def as_adapter(
@@ -73,6 +73,13 @@ def as_adapter(
             "classifier with predict_proba or regressor, a ModelAdapter, or None for a small network of ours"
         )
     return adapter if overlay is None else OverlaidModel(adapter, overlay)
+
+
+def is_regressor_model(model: Any) -> bool:
+    """Whether `model` says of itself that it predicts targets, and not classes."""
+    if isinstance(model, SklearnModel):
+        return model.regressor
+    return _is_estimator(model) and not _is_adapter(model) and regresses(model)
 
 
 def _is_adapter(model: Any) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
@@ -17,12 +19,12 @@ from autoal.compute import chunks
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.head import GRADIENT_WIDTH, HEAD_FIELDS, Head
-from autoal.models.sklearn_features import Featurizer
+from autoal.models.sklearn_features import Featurizer, before_last
 from autoal.models.sklearn_members import can_sample, member_means, member_probabilities
 from autoal.models.targets import check_labels, fields_of
 from autoal.outputs import ModelOutputs
 
-__all__ = ["SklearnModel", "log_probabilities"]
+__all__ = ["SklearnModel", "log_probabilities", "regresses"]
 
 _FLOOR = 1e-12
 
@@ -30,9 +32,13 @@ _FLOOR = 1e-12
 class SklearnModel:
     """ModelAdapter of a classifier with `predict_proba`, or of a regressor; the estimator is cloned, never fitted.
 
+    Labels are the user's own, and a `random_state` that the user set stays; one left at None is set from the
+    seed. Without `predict_proba` the softmax of `decision_function` stands for probabilities: it orders points, and is
+    not calibrated.
+
     It gets the rows as `Rows.native` has them (float64, sparse where the input was; images flattened), a skorch net as
-    float32 in their own shape, and a pipeline with a ColumnTransformer the DataFrame the user passed. Every
-    `random_state` in it is set from the seed. A class without labels yet gets probability 1e-12.
+    float32 in their own shape, and a pipeline with a ColumnTransformer the DataFrame the user passed. A class without
+    labels yet gets probability 1e-12.
 
     Embeddings: the hidden layer of an MLPClassifier or MLPRegressor, else what the last step of a pipeline sees,
     standardised over all rows of what `fit` was given (so that other rows land in the same space), else the
@@ -44,7 +50,7 @@ class SklearnModel:
     regression). `posterior` chooses: "members", "laplace", "none", or "auto", members where there are such, else
     laplace. Logits, gradients, their norms and deviations are those of that layer, whatever the estimator.
 
-    Raises InvalidInput for an estimator that is no regressor and has no `predict_proba`.
+    Raises InvalidInput for an estimator that is no regressor and has neither of the two.
     """
 
     def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32, posterior: str = "auto") -> None:
@@ -52,17 +58,19 @@ class SklearnModel:
         if posterior not in ("auto", "members", "laplace", "none"):
             raise InvalidInput(f"got posterior={posterior!r}; wanted 'auto', 'members', 'laplace' or 'none'")
         self.posterior = posterior
-        self.regressor = _regresses(estimator)
+        self.regressor = regresses(estimator)
         """Whether it predicts targets, and not classes."""
-        if not self.regressor and not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
+        says = hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")
+        if not self.regressor and not (hasattr(estimator, "fit") and says):
             raise InvalidInput(
-                f"got {name}, which has no predict_proba; wrap it: "
+                f"got {name}, which has neither predict_proba nor decision_function; wrap it: "
                 f"sklearn.calibration.CalibratedClassifierCV({name}()), or choose an option that gives probabilities"
             )
         self.estimator, self.mc_samples = estimator, mc_samples
         self.fitted: Any = None
         """The clone the latest `fit` trained; None before."""
         self.num_classes = 0
+        self._numbers: dict[Any, int] = {}
         self._featurizer: Featurizer | None = None
         self._standard = Featurizer(None)
         self._fitted_on: Rows | None = None
@@ -80,8 +88,22 @@ class SklearnModel:
             given.add("ensemble_log_probs")
         return frozenset(given) & fields_of(0 if self.regressor else 1)
 
-    def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
-        """Fits a clone on rows[indices]. Raises InvalidInput with the estimator's own words where it fails."""
+    def fit(
+        self,
+        rows: Rows,
+        indices: Tensor,
+        labels: Tensor,
+        num_classes: int,
+        *,
+        seed: int,
+        classes: NDArray[Any] | None = None,
+    ) -> None:
+        """Fits a clone on rows[indices]. Raises InvalidInput with the estimator's own words where it fails.
+
+        `classes` (C,) are the user's labels, by class number: the estimator is fitted on those, so that its class
+        weights and scorers mean what the user wrote. Without them it is fitted on the numbers. One that refuses labels
+        which are not 0..k-1 (XGBoost) gets codes of the classes there are, and its columns are mapped back.
+        """
         check_labels(labels, num_classes)
         if self.regressor != (num_classes == 0):
             name = type(self.estimator).__name__
@@ -90,18 +112,18 @@ class SklearnModel:
                 if self.regressor
                 else f"got targets of a regression for {name}, a classifier; wanted classes, or a regressor"
             )
-        fitted: Any = clone(self.estimator)
+        fitted = _fresh(self.estimator)
         parameters = fitted.get_params(deep=True)
         seeds = {
             name: rng.derive_seed(seed, "sklearn", name) % 2**31
             for name in sorted(parameters)
-            if name == "random_state" or name.endswith("__random_state")
+            if (name == "random_state" or name.endswith("__random_state")) and parameters[name] is None
         }
         if seeds:
             fitted.set_params(**seeds)
         with rng.isolated(rng.derive_seed(seed, "sklearn")):
             try:
-                fitted.fit(self._inputs(rows, indices), self._labels(labels))
+                fitted, self._numbers = self._trained(fitted, self._inputs(rows, indices), labels, classes)
             except AutoALError:
                 raise
             except Exception as error:
@@ -112,6 +134,49 @@ class SklearnModel:
         self.fitted, self.num_classes, self._fitted_on = fitted, num_classes, rows
         self._featurizer = Featurizer(fitted)
         self._known, self._head = (indices, labels), None
+
+    def _trained(
+        self, estimator: Any, x: Any, labels: Tensor, classes: NDArray[Any] | None
+    ) -> tuple[Any, dict[Any, int]]:
+        """The estimator, fitted, and the class number of each label it was fitted on."""
+        if self.regressor:
+            return estimator.fit(x, self._labels(labels)), {}
+        numbers = labels.cpu().numpy()
+        table = np.arange(int(numbers.max()) + 1) if classes is None else np.asarray(classes)
+        net = _is_skorch(_last_step(estimator))  # its columns are its outputs, whatever the labels are called
+        present = np.unique(numbers)
+        spare = _fresh(estimator)
+        try:
+            fitted = estimator.fit(x, table[numbers])
+        except AutoALError:
+            raise
+        except Exception:
+            codes = np.arange(len(table)) if net else present
+            if table.dtype.kind in "iu" and np.array_equal(table[present], np.arange(len(present))):
+                raise  # the labels are such codes already
+            number_of = dict(enumerate(codes.tolist()))
+            return spare.fit(x, np.searchsorted(codes, numbers)), number_of
+        return fitted, {label: number for number, label in enumerate(table.tolist())}
+
+    def _columns(self, fitted: Any, width: int) -> NDArray[np.int64]:
+        """The class number of each column of a fitted estimator. Raises InvalidInput for classes nobody named."""
+        name = type(fitted).__name__
+        given = getattr(fitted, "classes_", None)
+        if given is None or (_is_skorch(_last_step(fitted)) and width == self.num_classes):
+            given = np.arange(width)
+            known = {label: label for label in range(self.num_classes)}
+        else:
+            known = self._numbers
+        labels = np.asarray(given).tolist()
+        if len(labels) != width:
+            raise InvalidInput(f"{name} gives {width} columns for {len(labels)} classes; wanted one column a class")
+        unknown = [label for label in labels if label not in known]
+        if unknown:
+            raise InvalidInput(
+                f"{name} knows the classes {labels[:10]}, of which {unknown[:5]} are not among the labels "
+                f"({list(known)[:10]}); name all of them with classes=[...], as the model has them"
+            )
+        return np.asarray([known[label] for label in labels], dtype=np.int64)
 
     def _sampler(self) -> str:
         if self.posterior in ("auto", "members") and can_sample(_last_step(self.estimator)):
@@ -200,18 +265,19 @@ class SklearnModel:
         return native.astype(np.float32) if _is_skorch(_last_step(self.estimator)) else native
 
     def _log_probs(self, x: Any) -> Tensor:
+        name = type(self.fitted).__name__
+        method = "predict_proba" if hasattr(self.fitted, "predict_proba") else "decision_function"
         try:
-            probs = self.fitted.predict_proba(x)
+            said = getattr(self.fitted, method)(x)
         except AutoALError:
             raise
         except Exception as error:
-            raise InvalidInput(f"{type(self.fitted).__name__}.predict_proba fails: {error}") from error
+            raise InvalidInput(f"{name}.{method} fails: {error}") from error
+        probs = said if method == "predict_proba" else _softmaxed(np.asarray(said), name)
         if not isinstance(probs, np.ndarray) or probs.ndim != 2:
-            raise InvalidInput(
-                f"{type(self.fitted).__name__}.predict_proba gives no (n, C) array; wanted one label per point"
-            )
-        classes = np.asarray(getattr(self.fitted, "classes_", np.arange(probs.shape[1]))).astype(np.int64)
-        return log_probabilities(probs, classes, self.num_classes)
+            raise InvalidInput(f"{name}.predict_proba gives no (n, C) array; wanted one label per point")
+        check_probabilities(probs, name)
+        return log_probabilities(probs, self._columns(self.fitted, probs.shape[1]), self.num_classes)
 
     def _predicted(self, x: Any) -> NDArray[Any]:
         try:
@@ -223,12 +289,51 @@ class SklearnModel:
 
     def _before_last(self, x: Any) -> Any:
         """What the last step of a pipeline sees."""
-        several = isinstance(self.fitted, Pipeline) and len(self.fitted) > 1
-        return self.fitted[:-1].transform(x) if several else x
+        return before_last(self.fitted, x)
 
     def _member_log_probs(self, x: Any) -> Tensor:
-        members = member_probabilities(_last_step(self.fitted), self._before_last(x), self.mc_samples)
-        return torch.stack([log_probabilities(probs, codes, self.num_classes) for probs, codes in members], dim=1)
+        last = _last_step(self.fitted)
+        columns = self._columns(last, len(last.classes_))
+        members = member_probabilities(last, self._before_last(x), self.mc_samples)
+        return torch.stack(
+            [log_probabilities(probs, columns[places], self.num_classes) for probs, places in members], dim=1
+        )
+
+
+def check_probabilities(probs: NDArray[Any], name: str) -> None:
+    """Raises InvalidInput where `probs` (n, C) are no probabilities of two classes or more."""
+    got = f"{name}.predict_proba gives"
+    if probs.shape[1] < 2:
+        raise InvalidInput(
+            f"{got} {probs.shape[1]} column(s); wanted one for each class, also where there are two: "
+            "np.column_stack([1 - p, p])"
+        )
+    sums = probs.sum(axis=1)
+    bad = np.flatnonzero(~(np.abs(sums - 1) <= 1e-3) | (probs < -1e-9).any(axis=1))
+    if len(bad):
+        raise InvalidInput(
+            f"{got} rows that are no probabilities: {len(bad)} of {len(probs)} hold values below 0 or do not sum to 1 "
+            f"(the first sums to {sums[bad[0]]:.4g}); wanted probabilities of the classes"
+        )
+
+
+def _softmaxed(decision: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """(n, C) what stands for probabilities where an estimator only has a decision function: its softmax, of two classes
+    the logistic function; it orders points, and is not calibrated."""
+    if decision.ndim == 1:
+        decision = np.column_stack([np.zeros(len(decision)), decision])
+    if not np.isfinite(decision).all():
+        raise InvalidInput(f"{name}.decision_function gives NaN or infinite values; check the inputs")
+    return np.asarray(special.softmax(decision.astype(np.float64), axis=1))
+
+
+def _fresh(estimator: Any) -> Any:
+    """An unfitted copy: a clone, or a deep copy of one that `clone` refuses because its constructor changes what it is
+    given."""
+    try:
+        return clone(estimator)
+    except (RuntimeError, TypeError):
+        return copy.deepcopy(estimator)
 
 
 def log_probabilities(probs: NDArray[Any], classes: NDArray[np.int64], num_classes: int) -> Tensor:
@@ -243,7 +348,8 @@ def _targets(predicted: NDArray[Any]) -> Tensor:
     return torch.from_numpy(predicted.reshape(len(predicted)).astype(np.float32))
 
 
-def _regresses(estimator: Any) -> bool:
+def regresses(estimator: Any) -> bool:
+    """Whether an estimator predicts targets."""
     try:
         return bool(is_regressor(estimator))
     except AttributeError:  # no estimator of scikit-learn's own kind

@@ -19,7 +19,7 @@ from autoal.compute import chunks
 from autoal.data.rows import Rows
 from autoal.models.standardise import Standardise, column_moments
 
-__all__ = ["Featurizer"]
+__all__ = ["Featurizer", "before_last"]
 
 _NETWORKS = (MLPClassifier, MLPRegressor)
 _SPARSE_WIDTH = 64
@@ -41,9 +41,8 @@ class Featurizer:
     """
 
     def __init__(self, fitted: Any) -> None:
-        steps = fitted if isinstance(fitted, Pipeline) and len(fitted) > 1 else None
-        self._before = steps[:-1] if steps is not None else None
-        self._last = steps[-1] if steps is not None else fitted
+        self._fitted = fitted
+        self._last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
         self._svd: TruncatedSVD | None = None
         self._scale: Standardise | None = None
         self._seen: str | None = None
@@ -77,13 +76,22 @@ class Featurizer:
         return self._scale(self._dense(x).float())
 
     def _transformed(self, x: Any) -> Any:
-        return self._before.transform(x) if self._before is not None else x
+        return before_last(self._fitted, x)
 
     def _dense(self, x: Any) -> Tensor:
         if self._svd is not None:
             x = self._svd.transform(x)
         x = x.toarray() if sparse.issparse(x) else np.asarray(x)
         return torch.from_numpy(x.reshape(len(x), -1).astype(np.float64))
+
+
+def before_last(fitted: Any, x: Any) -> Any:
+    """What the last step of a fitted pipeline sees; steps that resample (imblearn's) are for training alone."""
+    if isinstance(fitted, Pipeline):
+        for _, step in fitted.steps[:-1]:
+            if step is not None and step != "passthrough" and not hasattr(step, "fit_resample"):
+                x = step.transform(x)
+    return x
 
 
 def _hidden(network: MLPClassifier | MLPRegressor, x: Any) -> NDArray[Any]:

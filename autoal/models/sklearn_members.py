@@ -41,16 +41,14 @@ def can_sample(estimator: Any) -> bool:
 
 
 def member_probabilities(ensemble: Any, x: Any, most: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-    """(n, c) probabilities of each of the first `most` members, and the class numbers of its columns.
+    """(n, c) probabilities of each of the first `most` members, and the place of each column in the classes.
 
-    Members are fitted on positions in the ensemble's classes, a bagged member perhaps on some of the classes and some
-    of the columns only.
+    Members are fitted on such places, a bagged member perhaps on some of the classes and some of the columns only.
     """
-    classes = np.asarray(ensemble.classes_).astype(np.int64)
     columns = getattr(ensemble, "estimators_features_", None)
     for number, member in enumerate(ensemble.estimators_[:most]):
         seen = x if columns is None else x[:, columns[number]]
-        yield member.predict_proba(seen), classes[np.asarray(member.classes_).astype(np.int64)]
+        yield member.predict_proba(seen), np.asarray(member.classes_).astype(np.int64)
 
 
 def member_means(ensemble: Any, x: Any, most: int) -> Iterator[NDArray[np.float64]]:

@@ -23,7 +23,7 @@ from autoal.data import Pool, Rows, as_rows, check_finite
 from autoal.data.frames import FrameRows
 from autoal.data.labels import TASKS, label_array, target_array
 from autoal.errors import InvalidInput, NotFitted, UnknownName
-from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter
+from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter, fit_model, is_regressor_model
 from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
 from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
@@ -218,7 +218,7 @@ class AutoAL(BaseEstimator):
         columns = _columns(probs) if classes is None else None
         built = Pool.build(
             X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, rejected=rejected, costs=costs,
-            num_classes=columns, classes=classes, from_probs=columns is not None, task=self.task,
+            num_classes=columns, classes=classes, from_probs=columns is not None, task=self._task(probs, classes),
         )  # fmt: skip
         if built.task == "regression":
             if probs is not None:
@@ -424,6 +424,12 @@ class AutoAL(BaseEstimator):
         search_config(self.search)
         resolve_candidates(self.candidates)
 
+    def _task(self, probs: Any, classes: Any) -> str:
+        """`task`; where it is "auto", a regressor means a regression, whatever its targets look like."""
+        if self.task == "auto" and probs is None and classes is None and is_regressor_model(self.model):
+            return "regression"
+        return self.task
+
     def _refuse_paper(self) -> None:
         if self.mode == "paper":
             raise InvalidInput(
@@ -462,7 +468,10 @@ class AutoAL(BaseEstimator):
                 "got X_val with precomputed outputs, which have no rows for it; wanted a model alone, to say what it "
                 "thinks of X_val"
             )
-        adapter.fit(pool.rows, pool.labeled, pool.labels, pool.num_classes, seed=derive_seed(seed, "model"))
+        fit_model(
+            adapter, pool.rows, pool.labeled, pool.labels, pool.num_classes,
+            seed=derive_seed(seed, "model"), classes=pool.classes,
+        )  # fmt: skip
         seconds = {"train": perf_counter() - began}
         began = perf_counter()
         self._report("model outputs", 0, 1)

@@ -19,7 +19,7 @@ from autoal.data import Rows
 from autoal.data.labels import class_numbers, class_table
 from autoal.disk import write_atomic
 from autoal.experiment.metrics import evaluate, evaluate_targets
-from autoal.models import as_adapter
+from autoal.models import as_adapter, fit_model
 from autoal.rng import derive_seed, isolated
 from autoal.session.labels import Label
 
@@ -66,6 +66,7 @@ def _estimate(
     given = np.asarray([labels[row] for row in indices.tolist()])
     fold_seed = derive_seed(seed, "folds") % 2**31
     parts: Any
+    table = None
     if task == "regression":
         targets, classes = torch.from_numpy(given.astype(np.float64)), 0
         parts = KFold(FOLDS, shuffle=True, random_state=fold_seed).split(given)
@@ -85,7 +86,8 @@ def _estimate(
     for fold, (train, test) in enumerate(parts):
         with isolated(derive_seed(seed, "estimate", fold)):
             adapter = as_adapter(model, rows.row_shape, classes, device=resolve_device(device))
-            adapter.fit(rows, at[train], targets[train], classes, seed=derive_seed(seed, "estimate", fold))
+            own = derive_seed(seed, "estimate", fold)
+            fit_model(adapter, rows, at[train], targets[train], classes, seed=own, classes=table)
             said = adapter.predict_log_probs(rows, at[test]) if classes else adapter.predict_means(rows, at[test])
         if predicted is None:
             predicted = said.new_zeros(len(at), *said.shape[1:])

@@ -89,7 +89,7 @@ def test_with_labeled_given_minus_one_is_a_class():
 def test_classes_without_labels_can_be_named():
     assert Pool.build(X, [0, 3], labeled=[0, 1], num_classes=5).classes.tolist() == [0, 1, 2, 3, 4]
     pool = Pool.build(X, ["b", "c"], labeled=[0, 1], classes=["c", "a", "b"])
-    assert pool.classes.tolist() == ["a", "b", "c"] and pool.labels.tolist() == [1, 2]
+    assert pool.classes.tolist() == ["c", "a", "b"] and pool.labels.tolist() == [2, 0]
 
 
 def test_pool_and_exclude_restrict_what_may_be_asked_for():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
 
 from autoal.data import as_rows
 from autoal.errors import InvalidInput, MissingOutput
@@ -145,7 +145,7 @@ def test_precomputed_outputs_stand_alone_or_beside_a_model():
         ("resnet", "type str"),
         (3, "type int"),
         (LogisticRegression, r"LogisticRegression\(\)"),
-        (LinearSVC(), "CalibratedClassifierCV"),
+        (KMeans(), "CalibratedClassifierCV"),
         (lambda a, b, c: None, "requires"),
     ],
 )

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -19,7 +20,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from autoal.data import as_rows
@@ -203,7 +203,7 @@ def test_a_skorch_net_gets_float32_rows_in_their_own_shape():
 
 def test_estimators_that_cannot_serve_are_refused_with_what_to_do():
     with pytest.raises(InvalidInput, match="CalibratedClassifierCV"):
-        SklearnModel(LinearSVC())
+        SklearnModel(KMeans())
     with pytest.raises(NotFitted):
         SklearnModel(GaussianNB()).predict_log_probs(as_rows(X), LABELED)
     with pytest.raises(InvalidInput, match="fit fails on 30 rows of 1 classes"):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.svm import LinearSVC
 from torch import nn
 
 from autoal import AutoAL
@@ -275,14 +275,14 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[AutoALError], list[s
         AutoALError,
         ["loss", "lower the learning rate"],
     ),
-    "LinearSVC": ({"model": LinearSVC()}, {}, InvalidInput, ["LinearSVC", "predict_proba", "CalibratedClassifierCV"]),
+    "clusterer": ({"model": KMeans()}, {}, InvalidInput, ["KMeans", "predict_proba", "CalibratedClassifierCV"]),
     "no predict_proba": (
         {"model": WithoutProbabilities()},
         {},
         InvalidInput,
         ["WithoutProbabilities", "predict_proba"],
     ),
-    "regressor": ({"model": Ridge()}, {}, InvalidInput, ["Ridge", "regressor"]),
+    "regressor": ({"model": Ridge()}, {}, InvalidInput, ["-1 is a target"]),
     "estimator class": ({"model": LogisticRegression}, {}, InvalidInput, ["class", "LogisticRegression()"]),
     "model name": ({"model": "resnet"}, {}, InvalidInput, ["str", "nn.Module", "scikit-learn"]),
     "model fit fails": ({"model": BadFit()}, {}, InvalidInput, ["BadFit.fit fails", "27 rows", "own trouble"]),

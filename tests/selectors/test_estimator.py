@@ -122,7 +122,7 @@ def test_fitted_attributes() -> None:
         assert selector.classes_.tolist() == names.tolist()
         assert [entry["labels"] for entry in selector.history_] == [30]
         assert (selector.search_net_ is None) == (mode == "uniform")
-        assert selector.model_.fitted.classes_.tolist() == [0, 1, 2]
+        assert selector.model_.fitted.classes_.tolist() == names.tolist()
         assert not hasattr(selector.model, "classes_"), "the user's own estimator was fitted"
 
 
