@@ -13,7 +13,16 @@ from torch import Tensor
 
 from autoal.errors import InvalidInput, MissingOutput
 
-__all__ = ["OUTPUT_FIELDS", "TASKS", "ModelOutputs", "PoolView", "Validation", "check_outputs"]
+__all__ = [
+    "OUTPUT_FIELDS",
+    "TASKS",
+    "ModelOutputs",
+    "PoolView",
+    "Validation",
+    "check_outputs",
+    "compact_view",
+    "in_row_space",
+]
 
 TASKS = ("classification", "regression")
 
@@ -118,6 +127,36 @@ class PoolView:
 
     def __len__(self) -> int:
         return len(self.pool)
+
+
+WIDE = 512
+"""Columns beyond which rows fewer than columns are turned into their own space."""
+
+
+def in_row_space(*sides: Tensor) -> Any:
+    """The rows of `sides` (n_i, D) in coordinates of the space they span, (n_i, n) with n = sum n_i, where D is above
+    both WIDE and n; else as they are. A tensor where one side was given, else a tuple.
+
+    Lengths, inner products and whatever is a function of those stay what they are: distances, kernels, principal
+    components, linear layers with a penalty on their length. So no D x D matrix is needed of a few wide rows.
+    """
+    n, width = sum(map(len, sides)), sides[0].shape[1]
+    if width > max(n, WIDE):
+        rows = torch.cat([side.double() for side in sides])
+        _, upper = torch.linalg.qr(rows.T, mode="r")
+        turned = upper.T.to(sides[0].dtype).split([len(side) for side in sides])
+        sides = tuple(turned)
+    return sides[0] if len(sides) == 1 else sides
+
+
+def compact_view(view: PoolView) -> PoolView:
+    """The view with its embeddings turned `in_row_space`, all sides alike."""
+    sides = [side for side in (view.pool, view.labeled, view.rejected) if side is not None]
+    wide = [side.embeddings for side in sides if side.embeddings is not None]
+    if len(wide) < len(sides) or wide[0].shape[1] <= max(WIDE, sum(map(len, wide))):
+        return view
+    turned = [replace(s, embeddings=e) for s, e in zip(sides, in_row_space(*wide), strict=True)]
+    return replace(view, pool=turned[0], labeled=turned[1], rejected=turned[2] if len(turned) > 2 else None)
 
 
 class Validation(NamedTuple):

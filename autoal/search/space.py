@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,6 +24,8 @@ __all__ = [
 
 FEW_DIMENSIONS = 3
 """Up to so many columns, the length of a row is a large part of where it lies."""
+LARGE = 1024
+"""Rows and columns up to which the directions of a space are found exactly."""
 REFERENCE = 1000
 """Pool points against which local density is measured."""
 
@@ -61,8 +64,7 @@ class Space:
         scale = (both - mean).square().mean().sqrt().clamp_min(1e-12)
         rotation = None
         if pool.shape[1] > head_dim:
-            _, vectors = torch.linalg.eigh((both - mean).T @ (both - mean))
-            rotation = vectors[:, -head_dim:].flip(1)
+            rotation = _leading_directions(both - mean, head_dim)
             # The sign of an eigenvector is a convention of the solver: fix it by the largest entry.
             largest = rotation.abs().argmax(0, keepdim=True)
             rotation = rotation * torch.sign(rotation.gather(0, largest))
@@ -77,6 +79,25 @@ class Space:
     def project(self, outputs: ModelOutputs) -> Tensor:
         """(n, D') of further points."""
         return _project(geometry(outputs), self.mean, self.scale, self.rotation)
+
+
+def _leading_directions(x: Tensor, count: int) -> Tensor:
+    """(D, up to `count`) orthonormal directions in which centred rows (n, D) vary most, the first first.
+
+    By the smaller of the two products, D x D or n x n; randomised (Halko, Martinsson, Tropp 2011) where both would be
+    large. Directions in which nothing varies are left out where rows are fewer than columns.
+    """
+    n, width = x.shape
+    if min(n, width) > LARGE:
+        _, _, rows = randomized_svd(x.cpu().numpy(), count, random_state=0)
+        return torch.from_numpy(rows.T.copy()).to(x)
+    if width <= n:
+        _, vectors = torch.linalg.eigh(x.T @ x)
+        return vectors[:, -count:].flip(1)
+    squares, vectors = torch.linalg.eigh(x @ x.T)
+    kept = max(1, int((squares[-count:] > 1e-12 * squares[-1].clamp_min(1e-300)).sum()))
+    directions = x.T @ vectors[:, -kept:].flip(1)
+    return directions / directions.norm(dim=0).clamp_min(1e-300)
 
 
 def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) -> Tensor:

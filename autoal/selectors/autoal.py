@@ -24,7 +24,7 @@ from autoal.data.frames import FrameRows
 from autoal.data.labels import TASKS, label_array, target_array
 from autoal.errors import InvalidInput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter, fit_model, is_regressor_model
-from autoal.outputs import PoolView, Validation, check_outputs
+from autoal.outputs import PoolView, Validation, check_outputs, compact_view
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
 from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
 from autoal.search.candidates import Asked, ask_candidates
@@ -516,6 +516,8 @@ class AutoAL(BaseEstimator):
         seed = derive_seed(state.seed, "round", state.round)
         if state.view.task == "regression":
             self._refuse_paper()
+        if state.validation is None:  # its points would have to be turned with the others
+            state = replace(state, view=compact_view(state.view))
         state = _with_predictions(state, config)
         view = state.view
         served, dropped = servable(members(self.candidates, view.task), view, strict=self.strict)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from autoal.compute import chunks
+from autoal.outputs import in_row_space
 from autoal.strategies._distances import centred
 
 __all__ = ["calibration_error", "held_out_log_probs", "least_ece_temperature"]
@@ -24,7 +25,7 @@ def held_out_log_probs(
         embeddings_L_D, labels_L = embeddings_L_D[kept], labels_L[kept]
     (points,) = centred(embeddings_L_D)
     points = points / points.square().mean().sqrt().clamp_min(1e-12)
-    points = torch.cat([points, torch.ones_like(points[:, :1])], dim=1)
+    points = in_row_space(torch.cat([points, torch.ones_like(points[:, :1])], dim=1))
     fold_L = torch.empty_like(labels_L)
     fold_L[torch.sort(labels_L, stable=True).indices] = torch.arange(len(labels_L), device=labels_L.device) % folds
     held_L_F = fold_L[:, None] == torch.arange(folds, device=fold_L.device)
