@@ -100,7 +100,7 @@ class VotingCommittee(_WithoutMemory):
         assert state.labeled_indices is not None and state.pool_indices is not None
         rng = numpy_rng(state.seed, "committee", state.round)
         labels = state.view.labels.cpu().numpy()
-        known, pool = state.inputs.native(state.labeled_indices), state.inputs.native(state.pool_indices)
+        known, pool = (np.asarray(state.inputs.native(part)) for part in (state.labeled_indices, state.pool_indices))
         votes = []
         for member in (
             LogisticRegression(),

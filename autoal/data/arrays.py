@@ -10,23 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoal.data.faces import AS_GIVEN, NUMBERS, Faces, Index, row_selector
 from autoal.errors import InvalidInput
 
 __all__ = ["ArrayRows", "Index", "SparseRows", "fingerprint", "row_selector"]
 
-Index = Tensor | slice | NDArray[np.int64]
-"""What `take` and `native` accept: row numbers (n,), or a slice."""
-
 CHANNELS = (1, 3, 4)
-
-
-def row_selector(indices: Index) -> slice | NDArray[np.int64]:
-    """`indices` as something numpy can index with."""
-    if isinstance(indices, slice):
-        return indices
-    if isinstance(indices, Tensor):
-        indices = indices.detach().cpu().numpy()
-    return np.asarray(indices, dtype=np.int64)
+FLAT = "them as one row of numbers a picture, bytes in [0, 1]"
 
 
 def fingerprint(rows: Any) -> str:
@@ -38,7 +28,7 @@ def fingerprint(rows: Any) -> str:
     return digest.hexdigest()[:32]
 
 
-class ArrayRows:
+class ArrayRows(Faces):
     """Rows of a dense array: (n, d) tabular, (n, h, w) grey images, or (n, h, w, c) / (n, c, h, w) images.
 
     Channels are last where the last axis is 1, 3 or 4 long and the second is not. `take` gives images as
@@ -50,7 +40,9 @@ class ArrayRows:
     def __init__(self, array: NDArray[Any], what: str = "X") -> None:
         _check_array(array, what)
         self.array = array
+        self.what = what
         self.is_image = array.ndim > 2
+        self.kind = "pictures" if self.is_image else "numbers"
         self.channels_last = array.ndim == 4 and array.shape[3] in CHANNELS and array.shape[1] not in CHANNELS
         self.always_finite = array.dtype.kind in "biu"
 
@@ -77,17 +69,46 @@ class ArrayRows:
             values /= 255.0
         return torch.from_numpy(values)
 
-    def native(self, indices: Index) -> NDArray[np.float64]:
-        """(n, d) float64 for scikit-learn, not rounded to float32 on the way; images as `take` has them, flattened."""
-        if self.is_image:
-            return self.take(indices).flatten(1).numpy().astype(np.float64)
-        return np.array(self.array[row_selector(indices)], dtype=np.float64, order="C", copy=True)
+    def native(self, indices: Index) -> NDArray[Any]:
+        """The asked rows of the array as they are, of its own type and shape; a copy."""
+        return np.array(self.array[row_selector(indices)], copy=True)
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        return (AS_GIVEN, FLAT, NUMBERS) if self.is_image else (AS_GIVEN, NUMBERS)
+
+    def form(self, name: str, indices: Index) -> NDArray[Any]:
+        if name == AS_GIVEN:
+            return self.native(indices)
+        taken = self.take(indices).numpy()
+        return taken.reshape(len(taken), -1).astype(np.float64) if name == FLAT else taken
+
+    @property
+    def net_forms(self) -> tuple[str, ...]:
+        return (AS_GIVEN, NUMBERS) if self.is_image or self.array.dtype.kind in "iub" else (NUMBERS,)
+
+    def net_form(self, name: str, indices: Index) -> Tensor:
+        if name == NUMBERS:
+            return self.take(indices)
+        values = self.native(indices)
+        if values.dtype.kind == "u" and values.dtype != np.uint8:  # torch computes with signed integers
+            values = values.astype(np.int64)
+        return torch.from_numpy(values.astype(np.float32) if values.dtype.kind == "f" else values)
+
+    def encoded(self, indices: Index) -> Tensor:
+        if self.kind == "pictures" and self.encoder is None:  # PCA wants channels in one place, whatever the container
+            return torch.from_numpy(self.fitted_encoder().transform(self.take(indices).numpy()))
+        return super().encoded(indices)
+
+    @property
+    def cost(self) -> int:
+        return int(np.prod(self.row_shape))
 
     def fingerprint(self) -> str:
         return fingerprint(self)
 
 
-class SparseRows:
+class SparseRows(Faces):
     """Rows of a scipy sparse matrix (n, d). `take` makes the asked rows dense, `native` keeps them sparse."""
 
     is_sparse = True
@@ -100,6 +121,7 @@ class SparseRows:
                 f"got a sparse {what} of dtype {matrix.dtype}; wanted numbers, e.g. {what}.astype('float32')"
             )
         _check_extent(matrix.shape, what)
+        self.what = what
         self.matrix = matrix.tocsr()
         self.always_finite = matrix.dtype.kind in "biu"
 
@@ -109,6 +131,10 @@ class SparseRows:
     @property
     def row_shape(self) -> tuple[int, ...]:
         return (int(self.matrix.shape[1]),)
+
+    @property
+    def cost(self) -> int:
+        return int(self.matrix.shape[1])
 
     def take(self, indices: Index) -> Tensor:
         return torch.from_numpy(self.native(indices).toarray().astype(np.float32))

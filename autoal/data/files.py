@@ -9,12 +9,10 @@ import pandas as pd
 
 from autoal.data.labeled_data import LabeledData
 from autoal.data.labels import class_numbers, class_table, is_missing, label_array
+from autoal.data.sources import IMAGE_SUFFIXES, LABEL_COLUMNS, decoded, read_frame
 from autoal.errors import InvalidInput
 
 __all__ = ["LABEL_COLUMNS", "read_image_folder", "read_table"]
-
-LABEL_COLUMNS = ("label", "y", "target", "class")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
 
 def read_table(path: Path, label: str | None = None) -> LabeledData:
@@ -22,14 +20,7 @@ def read_table(path: Path, label: str | None = None) -> LabeledData:
 
     An empty label is missing (-1 in `y`). Raises InvalidInput, listing the columns, where there is no such column.
     """
-    try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except ImportError as error:
-        raise InvalidInput(
-            f"reading {path.name!r} needs pyarrow; pip install 'autoal[parquet]', or save it as .csv"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise InvalidInput(f"{str(path)!r} cannot be read as a table ({error})") from error
+    frame = read_frame(path)
     columns = [str(column) for column in frame.columns]
     frame.columns = pd.Index(columns)
     found = [label] if label is not None else [column for column in LABEL_COLUMNS if column in columns]
@@ -56,8 +47,6 @@ def read_image_folder(path: Path, size: int = 32) -> LabeledData:
     `X` is (n, size, size, 3) uint8, in the order of class and file name. Raises InvalidInput where there are no
     classes, a class without images, or a file that cannot be decoded.
     """
-    from PIL import Image
-
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
         raise InvalidInput(f"{str(path)!r} has no subfolders; wanted one for each class, with its images inside")
@@ -69,11 +58,7 @@ def read_image_folder(path: Path, size: int = 32) -> LabeledData:
                 f"{str(folder)!r} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}); add some, or remove it"
             )
         for file in files:
-            try:
-                with Image.open(file) as picture:
-                    pictures.append(np.asarray(picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)))
-            except OSError as error:
-                raise InvalidInput(f"{str(file)!r} cannot be decoded ({error}); remove or repair it") from error
+            pictures.append(decoded(file, size))
             numbers.append(number)
     classes = np.asarray([folder.name for folder in folders])
     return LabeledData(path.name, np.stack(pictures), np.asarray(numbers, dtype=np.int64), classes)

@@ -1,4 +1,4 @@
-"""Rows of a pandas DataFrame: numbers as they are, text and categories one-hot."""
+"""Rows of a DataFrame, pandas or polars: they stay a frame for the user's model, and are encoded for distances."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from pandas.api import types
+from torch import Tensor
 
-from autoal.data.arrays import ArrayRows, Index, row_selector
+from autoal.data.faces import AS_GIVEN, EncodedRows, Faces, Index, row_selector
+from autoal.data.texts import COLUMN, contents_fingerprint, is_texts, sample
+from autoal.encoders.containers import is_frame
 from autoal.errors import InvalidInput
 
-__all__ = ["FrameRows", "numbers_of", "one_hot"]
-
-MOST_CATEGORIES = 1000
-"""A text column with more values than this is an identifier or free text, not a category."""
+__all__ = ["FrameRows", "is_frame", "one_hot"]
 
 
 def one_hot(codes: NDArray[Any], count: int) -> NDArray[np.float32]:
@@ -23,94 +24,94 @@ def one_hot(codes: NDArray[Any], count: int) -> NDArray[np.float32]:
     return (codes[:, None] == np.arange(count)[None, :]).astype(np.float32)
 
 
-def numbers_of(frame: pd.DataFrame) -> NDArray[np.float32]:
-    """(n, D) the matrix of FrameRows, with NaN where a number is missing."""
-    numeric = frame.select_dtypes("number")
-    rows = FrameRows(frame.assign(**{str(name): column.fillna(0) for name, column in numeric.items()}))
-    made = np.array(rows.array, dtype=np.float32)
-    for name, column in numeric.items():
-        made[column.isna().to_numpy(), rows.feature_names.index(str(name))] = np.nan
-    return made
+class FrameRows(EncodedRows):
+    """Rows of a DataFrame. The model gets them as a frame, with its gaps, dates, categories and texts.
 
+    `take` gives a frame of numbers and truth values as it is, in the order of its columns, and what the encoder makes
+    of any other. A frame with one column of texts is a list of texts in all but its container.
 
-class FrameRows(ArrayRows):
-    """Rows of a DataFrame as one float matrix, its columns in the order of the frame's.
-
-    Boolean columns become 0 and 1. Text, object and categorical columns become one column per value: in the order
-    of the categories where the dtype has them, else sorted as text; a missing value is zero in all of them.
-    `feature_names` names the columns of the matrix; `frame(indices)` gives the frame as it came.
-
-    Raises InvalidInput, with the name of the column, for a missing number, a date, or too many different texts.
+    Raises InvalidInput where there is no row or no column.
     """
 
-    def __init__(self, frame: pd.DataFrame, what: str = "X") -> None:
+    def __init__(self, frame: Any, what: str = "X") -> None:
         if frame.shape[0] == 0 or frame.shape[1] == 0:
             raise InvalidInput(f"got a DataFrame {what} of shape {frame.shape}; wanted at least one row and one column")
-        blocks: list[NDArray[Any]] = []
-        self.feature_names: list[str] = []
-        for position, name in enumerate(frame.columns):
-            block, labels = _encode(frame.iloc[:, position], str(name))
-            blocks.append(block)
-            self.feature_names += labels
-        super().__init__(np.concatenate(blocks, axis=1), what)
-        self._frame = frame
+        self.table, self.what = frame, what
+        self.is_pandas = isinstance(frame, pd.DataFrame)
+        one_column = frame.shape[1] == 1 and is_texts(self._column(0))
+        self.kind = "texts" if one_column else "table"
+        self.is_numbers = self.is_pandas and all(_is_number(kind) for kind in frame.dtypes)
+        # Gaps are for the user's model to take or refuse.
+        self.always_finite = not self.is_numbers
 
-    def frame(self, indices: Index) -> pd.DataFrame:
-        """The asked rows with their own columns, for a scikit-learn ColumnTransformer that selects by name."""
-        return self._frame.iloc[row_selector(indices)]
+    def __len__(self) -> int:
+        return int(self.table.shape[0])
 
-    def encoded_alike(self, frame: pd.DataFrame, what: str) -> FrameRows:
-        """Other rows with the columns of this matrix; a text that was not seen here is zero in all of its columns.
+    @property
+    def columns(self) -> list[Any]:
+        return list(self.table.columns)
 
-        Raises InvalidInput where `frame` has other columns than the frame behind this matrix.
-        """
-        if list(frame.columns) != list(self._frame.columns):
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (int(self.table.shape[1]),) if self.is_numbers else super().row_shape
+
+    @property
+    def cost(self) -> int:
+        return 8 * int(self.table.shape[1])
+
+    def native(self, indices: Index) -> Any:
+        """The asked rows with their own columns and index."""
+        chosen = row_selector(indices)
+        return self.table.iloc[chosen] if self.is_pandas else self.table[chosen]
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        return (AS_GIVEN, COLUMN) if self.kind == "texts" else (AS_GIVEN,)
+
+    def form(self, name: str, indices: Index) -> Any:
+        made = self.native(indices)
+        if name != COLUMN:
+            return made
+        return made.iloc[:, 0] if self.is_pandas else made[:, 0]
+
+    def take(self, indices: Index) -> Tensor:
+        if not self.is_numbers:
+            return super().take(indices)
+        part = self.native(indices)
+        with np.errstate(over="ignore"):
+            columns = [
+                part.iloc[:, place].to_numpy(dtype=np.float64, na_value=np.nan) for place in range(part.shape[1])
+            ]
+            return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+    def encoded(self, indices: Index) -> Tensor:
+        return EncodedRows.take(self, indices)
+
+    def encode_as(self, other: Faces) -> None:
+        """Raises InvalidInput where `other` has other columns."""
+        if isinstance(other, FrameRows) and self.columns != other.columns:
             raise InvalidInput(
-                f"got {what} with columns {list(frame.columns)[:5]}; wanted those of X: {list(self._frame.columns)[:5]}"
+                f"got {self.what} with columns {self.columns[:5]}; wanted those of {other.what}: {other.columns[:5]}"
             )
-        other = FrameRows(frame, what)
-        place = {name: position for position, name in enumerate(other.feature_names)}
-        array = np.zeros((len(other), len(self.feature_names)))
-        for position, name in enumerate(self.feature_names):
-            if name in place:
-                array[:, position] = other.array[:, place[name]]
-        other.array, other.feature_names = array, list(self.feature_names)
-        return other
+        super().encode_as(other)
+
+    def fingerprint(self) -> str:
+        shown = self.native(sample(len(self)))
+        rows = shown.itertuples(index=False) if self.is_pandas else shown.iter_rows()
+        return contents_fingerprint(f"table {[str(name) for name in self.columns]}", len(self), map(_plain, rows))
+
+    def _column(self, place: int) -> Any:
+        return self.table.iloc[:, place] if self.is_pandas else self.table[:, place]
 
 
-def _encode(column: pd.Series[Any], name: str) -> tuple[NDArray[Any], list[str]]:
-    """The columns of the matrix that stand for one column of the frame, (n, k), and their names."""
-    if types.is_bool_dtype(column.dtype) and not column.isna().any():
-        return column.to_numpy(dtype=np.float64)[:, None], [name]
-    if types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype):
-        if types.is_complex_dtype(column.dtype):
-            raise InvalidInput(f"column {name!r} holds complex numbers; wanted real ones")
-        missing = int(column.isna().sum())
-        if missing:
-            raise InvalidInput(
-                f"column {name!r} has {missing} missing value(s); fill them first, e.g. "
-                f"X[{name!r}] = X[{name!r}].fillna(X[{name!r}].median())"
-            )
-        return column.to_numpy(dtype=np.float64)[:, None], [name]
-    if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
-        raise InvalidInput(f"column {name!r} holds dates ({column.dtype}); turn it into numbers, or drop it")
-    codes, values = _categories(column)
-    if len(values) > MOST_CATEGORIES:
-        raise InvalidInput(
-            f"column {name!r} has {len(values)} different values, too many to encode one-hot "
-            f"(limit {MOST_CATEGORIES}); drop it, or turn it into numbers"
-        )
-    return one_hot(codes, len(values)).astype(np.float64), [f"{name}={value}" for value in values]
+def _is_number(kind: Any) -> bool:
+    return (types.is_numeric_dtype(kind) or types.is_bool_dtype(kind)) and not types.is_complex_dtype(kind)
 
 
-def _categories(column: pd.Series[Any]) -> tuple[NDArray[Any], list[str]]:
-    """A code per row, -1 where missing, and the text of each code."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return np.asarray(column.cat.codes, dtype=np.int64), [str(value) for value in column.cat.categories]
-    present = column.notna().to_numpy()
-    texts = column[present].map(str).to_numpy(dtype=object)
-    values = sorted(set(texts))
-    number = {value: code for code, value in enumerate(values)}
-    codes = np.full(len(column), -1, dtype=np.int64)
-    codes[present] = [number[text] for text in texts]
-    return codes, values
+def _plain(row: Any) -> list[str]:
+    """Texts that are the same for equal values, in memory and read back from a file."""
+    return ["" if _absent(value) else str(value) for value in row]
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)

@@ -1,90 +1,301 @@
-"""Rows of a map-style torch Dataset, read item by item when they are needed."""
+"""Rows that are read item by item: a map-style Dataset, or a list of objects of any kind."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from autoal import rng
-from autoal.data.arrays import CHANNELS, Index, fingerprint, row_selector
+from autoal.data.arrays import CHANNELS, fingerprint
+from autoal.data.faces import AS_GIVEN, FIRST, NUMBERS, Faces, Index, row_selector
+from autoal.data.parts import Parts
+from autoal.data.texts import contents_fingerprint, sample
 from autoal.errors import InvalidInput
 
-__all__ = ["DatasetRows"]
+__all__ = ["DatasetRows", "Items", "ObjectRows"]
 
 
-class DatasetRows:
-    """Rows of a Dataset whose items are x or (x, ...); everything after x is ignored.
+class Items:
+    """A Dataset whose items hold more than what the model takes.
 
-    A tensor is taken as it is (uint8 tensors of three axes in [0, 1]), an image as (c, h, w) in [0, 1], an ndarray
-    image with channels last as (c, h, w). Where reading item 0 draws from a global generator (a random crop), each
-    item gets the same draw every time it is read, so outputs do not depend on the order of reading; better put
-    augmentation into training.
+    `inputs` are the places (of tuples) or names (of dicts) that go to the model, in that order; `label` the one that is
+    left out, because it is what the model should learn. One of the two is given.
 
-    Items are read when needed and checked then: InvalidInput names a row that holds NaN, has another shape than
-    row 0, or is no array at all.
+    >>> data = [{"pixels": 1.0, "kind": "oak"}, {"pixels": 2.0, "kind": "elm"}]
+    >>> Items(data, label="kind")[1]
+    {'pixels': 2.0}
     """
+
+    def __init__(self, dataset: Any, *, inputs: Sequence[Any] | None = None, label: Any = None) -> None:
+        if (inputs is None) == (label is None):
+            raise InvalidInput("got Items without, or with both of, inputs= and label=; wanted one of them")
+        self.dataset, self.inputs, self.label = dataset, inputs, label
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        item = self.dataset[index]
+        try:
+            if isinstance(item, Mapping):
+                names = [name for name in item if name != self.label] if self.inputs is None else list(self.inputs)
+                if self.label is not None and self.label not in item:
+                    raise KeyError(self.label)
+                return {name: item[name] for name in names}
+            places = list(range(len(item))) if self.inputs is None else list(self.inputs)
+            if self.label is not None:
+                places.remove(self.label % len(item))
+            chosen = tuple(item[place] for place in places)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            shape = list(item) if isinstance(item, Mapping) else f"{type(item).__name__}"
+            raise InvalidInput(
+                f"item {index} is {shape}; wanted one with the parts {self.inputs or [self.label]} ({error!r})"
+            ) from error
+        return chosen[0] if len(chosen) == 1 else chosen
+
+
+class _ItemRows(Faces):
+    """What data sets and lists of objects share: items are read when needed."""
 
     reads_lazily = True
     always_finite = True  # checked on reading; a pass over all items beforehand may take hours
+    kind = "any"
+
+    def __init__(self, items: Any, what: str, length: int) -> None:
+        self.dataset, self.what, self._length = items, what, length
+        with rng.isolated(0):
+            before = _global_states()
+            first = items[0]
+            self._draws = _global_states() != before
+        self._several = isinstance(first, Mapping) or (isinstance(first, tuple | list) and isinstance(items, Items))
+        self._several |= isinstance(first, tuple)
+        self._alone = isinstance(first, tuple | list) and len(first) == 1
+
+    def __len__(self) -> int:
+        return self._length
+
+    def item(self, number: int) -> Any:
+        """One item, as the data set gives it."""
+        if not self._draws:  # isolating costs a millisecond, as much as decoding a small picture
+            return self.dataset[number]
+        with rng.isolated(rng.derive_seed(0, "item", number)):
+            return self.dataset[number]
+
+    def _numbers(self, indices: Index) -> list[int]:
+        selector = row_selector(indices)
+        return list(range(*selector.indices(self._length))) if isinstance(selector, slice) else selector.tolist()
+
+    def native(self, indices: Index) -> list[Any]:
+        """A list of the items."""
+        return [self.item(number) for number in self._numbers(indices)]
+
+    @property
+    def parts(self) -> list[Any] | None:
+        """Places or names of the parts of an item; None where it is one thing."""
+        first = self.item(0)
+        if isinstance(first, Mapping):
+            return list(first)
+        return list(range(len(first))) if isinstance(first, tuple) and len(first) > 1 else None
+
+    @property
+    def net_forms(self) -> tuple[str, ...]:
+        return (AS_GIVEN, FIRST, NUMBERS) if self.parts is not None else (AS_GIVEN, NUMBERS)
+
+    def net_form(self, name: str, indices: Index) -> Any:
+        if name == NUMBERS:
+            return self.take(indices)
+        items = self.native(indices)
+        if name == FIRST:
+            if isinstance(items[0], Mapping):
+                raise InvalidInput(f"items of {self.what} are dicts, whose parts have no order")
+            items = [item[0] for item in items]
+        elif self._alone:
+            items = [item[0] for item in items]
+        try:
+            made = default_collate(items)
+        except (TypeError, RuntimeError, ValueError):
+            if isinstance(items[0], Mapping | tuple):
+                raise
+            tensors = [
+                torch.as_tensor(item) for item in items
+            ]  # of different lengths: a list, as torch.nn.utils.rnn takes
+            return Parts((tensors,), len(items))
+        if isinstance(made, Mapping):
+            return Parts({str(key): value for key, value in made.items()}, len(items))
+        if isinstance(made, tuple | list):
+            return Parts(tuple(made), len(items))
+        return made
+
+
+class DatasetRows(_ItemRows):
+    """Rows of a map-style Dataset: its items are what the model takes.
+
+    A network gets batches as a DataLoader makes them: a tensor, the parts of a tuple by position, those of a dict by
+    keyword. A label inside an item is taken for one only where the user says so, with `Items`. Where items are tensors,
+    arrays or images of one shape, `take` gives them as float32, channels first, images in [0, 1].
+
+    Where reading item 0 draws from a global generator (a random crop), each item gets the same draw every time it is
+    read, so outputs do not depend on the order of reading; better put augmentation into training.
+
+    InvalidInput names an item that holds NaN, or has another shape than item 0, when it is read by `take`.
+    """
 
     def __init__(self, dataset: Any, what: str = "X") -> None:
         try:
-            self._length = len(dataset)
+            length = len(dataset)
         except TypeError as error:
             raise InvalidInput(
                 f"got {what} of type {type(dataset).__name__}, which has no length; wanted a map-style Dataset "
                 "(__len__ and __getitem__), not an iterable one"
             ) from error
-        if self._length == 0:
+        if length == 0:
             raise InvalidInput(f"got an empty {type(dataset).__name__} as {what}; wanted at least one item")
-        self.dataset, self.what = dataset, what
-        with rng.isolated(0):
-            before = _global_states()
-            dataset[0]
-            self._draws = _global_states() != before
-        self._row_shape = tuple(self._read(0).shape)
-
-    def __len__(self) -> int:
-        return self._length
+        try:
+            super().__init__(dataset, what, length)
+        except (KeyError, IndexError, TypeError) as error:
+            raise InvalidInput(
+                f"reading item 0 of {what}, of type {type(dataset).__name__}, fails ({error!r}); wanted a map-style "
+                "Dataset, which takes 0 to its length less one"
+            ) from error
+        self._shape: tuple[int, ...] | None = None
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        return self._row_shape
+        if self._shape is None:
+            self._shape = tuple(self._read(0).shape)
+        return self._shape
+
+    @property
+    def cost(self) -> int:
+        try:
+            return int(np.prod(self.row_shape))
+        except InvalidInput:
+            return super().cost
+
+    @property
+    def numeric(self) -> bool:
+        """Whether items are one tensor, array or image each."""
+        try:
+            return bool(self.row_shape) and self.parts is None
+        except InvalidInput:
+            return False
 
     def take(self, indices: Index) -> Tensor:
-        selector = row_selector(indices)
-        numbers = range(*selector.indices(self._length)) if isinstance(selector, slice) else selector.tolist()
-        out = torch.empty(len(numbers), *self._row_shape)
+        numbers = self._numbers(indices)
+        out = torch.empty(len(numbers), *self.row_shape)
         for position, number in enumerate(numbers):
             item = self._read(number)
-            if tuple(item.shape) != self._row_shape:
+            if tuple(item.shape) != self.row_shape:
                 raise InvalidInput(
-                    f"row {number} of {self.what} has shape {tuple(item.shape)}, row 0 has {self._row_shape}; "
+                    f"row {number} of {self.what} has shape {tuple(item.shape)}, row 0 has {self.row_shape}; "
                     "resize the items to one shape in the dataset's transform"
                 )
             out[position] = item
         return out
 
-    def native(self, indices: Index) -> np.ndarray[Any, Any]:
-        return self.take(indices).flatten(1).numpy().astype(np.float64)
+    def native(self, indices: Index) -> Any:
+        """(n, d) float64 where items are tensors, arrays or images; else a list of the items."""
+        if self.numeric or (self._alone and self._readable()):
+            return self.take(indices).flatten(1).numpy().astype(np.float64)
+        return super().native(indices)
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        return (AS_GIVEN, FIRST) if self._several and self._readable() else (AS_GIVEN,)
+
+    def form(self, name: str, indices: Index) -> Any:
+        if name == FIRST:
+            return self.take(indices).flatten(1).numpy().astype(np.float64)
+        return self.native(indices)
+
+    def net_form(self, name: str, indices: Index) -> Any:
+        if name == NUMBERS:
+            return self.take(indices)
+        return _ItemRows.net_form(_Raw(self), name, indices)
+
+    def encoded(self, indices: Index) -> Tensor:
+        if self.encoder is None and self._readable():
+            if self._fitted is None:
+                from autoal.encoders import fit_encoder
+
+                kind = "pictures" if len(self.row_shape) > 1 else "numbers"
+                part = self.take(sample_of(len(self)))
+                self._fitted = fit_encoder(kind, part.numpy() if kind == "pictures" else part.flatten(1).numpy())
+            taken = self.take(indices)
+            return torch.from_numpy(self._fitted.transform(taken.numpy()))
+        return super().encoded(indices)
 
     def fingerprint(self) -> str:
-        return fingerprint(self)
+        if self._readable():
+            return fingerprint(self)
+        return contents_fingerprint("items", len(self), [_shown(self.item(int(i))) for i in sample(len(self))])
+
+    def _readable(self) -> bool:
+        try:
+            return bool(self.row_shape)
+        except InvalidInput:
+            return False
 
     def _read(self, number: int) -> Tensor:
-        if self._draws:
-            with rng.isolated(rng.derive_seed(0, "item", number)):
-                item = self.dataset[number]
-        else:  # isolating costs a millisecond, as much as decoding a small picture
-            item = self.dataset[number]
+        item = self.item(number)
         row = _as_tensor(item[0] if isinstance(item, (tuple, list)) else item, number, self.what)
         if not bool(row.isfinite().all()):
             raise InvalidInput(f"row {number} of {self.what} holds NaN or infinite values; clean or drop that item")
         return row
+
+
+class _Raw(_ItemRows):
+    """The items of a data set, as they are."""
+
+    def __init__(self, rows: DatasetRows) -> None:
+        self.__dict__.update(rows.__dict__)
+
+    def take(self, indices: Index) -> Tensor:
+        raise InvalidInput("items of several parts are no numbers")
+
+
+class ObjectRows(_ItemRows):
+    """Rows of a list of objects, lists of different lengths or dicts, for a model that takes them."""
+
+    def __init__(self, objects: Sequence[Any], what: str = "X") -> None:
+        if not len(objects):
+            raise InvalidInput(f"got an empty list as {what}; wanted at least one row")
+        super().__init__(objects, what, len(objects))
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        return (int(self.encoded(slice(0, 1)).shape[1]),)
+
+    def take(self, indices: Index) -> Tensor:
+        """Their encoded face, which is there with an encoder of the user's alone."""
+        return self.encoded(indices)
+
+    def fingerprint(self) -> str:
+        return contents_fingerprint("objects", len(self), [_shown(self.item(int(i))) for i in sample(len(self))])
+
+
+def sample_of(count: int, most: int = 5000) -> Tensor:
+    """Evenly spaced row numbers."""
+    return torch.from_numpy(np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)))
+
+
+def _shown(value: Any) -> Any:
+    """A text that is equal for equal items, and small."""
+    if isinstance(value, Mapping):
+        return [(str(key), _shown(part)) for key, part in value.items()]
+    if isinstance(value, tuple | list):
+        return [_shown(part) for part in value[:256]]
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.ravel()[:256].tolist()}"
+    return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
 
 
 def _global_states() -> tuple[Any, ...]:
@@ -104,8 +315,8 @@ def _as_tensor(value: Any, number: int, what: str) -> Tensor:
         value = torch.from_numpy(np.array(value, order="C"))
     if not isinstance(value, Tensor) or value.is_complex():
         raise InvalidInput(
-            f"row {number} of {what} is {type(value).__name__}; wanted x or (x, label), with x a tensor, an array or "
-            "an image; wrap the dataset so that each item is"
+            f"row {number} of {what} is {type(value).__name__}; wanted a tensor, an array or an image, or, for items "
+            "of other kinds, a model that takes them, or encoder="
         )
     if value.ndim == 0:
         raise InvalidInput(f"row {number} of {what} is a single number; wanted a tensor of shape (1,) or more")

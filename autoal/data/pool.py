@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from autoal.data.indices import id_array, id_ranks, index_array
 from autoal.data.labels import TASKS, class_numbers, class_table, is_missing, label_array, target_array, task_of
-from autoal.data.rows import ConcatRows, Rows, as_rows, check_finite
+from autoal.data.notes import Quiet
+from autoal.data.rows import ConcatRows, Rows, as_rows
 from autoal.errors import InvalidInput, PoolExhausted
 
 __all__ = ["Pool"]
@@ -56,6 +56,7 @@ class Pool:
     """Row of user index 0: the number of labeled rows in the three-array form, else 0."""
     rejected: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     """(R,) int64, row of each point that was asked for and belongs to none of the classes."""
+    label_notes: tuple[str, ...] = ()
 
     @classmethod
     def build(
@@ -107,7 +108,6 @@ class Pool:
             task = "classification"
         if X_pool is None:
             rows, offset = as_rows(X), 0
-            check_finite(rows)
             labeled_rows, given = _labeled_part(y, len(rows), labeled, task)
             n_user = len(rows)
         else:
@@ -174,6 +174,7 @@ class Pool:
             costs=None if costs is None else _prices(costs, n_user, unlabeled - offset),
             offset=offset,
             rejected=torch.from_numpy(refused[np.argsort(ranks[refused])]),
+            label_notes=_label_notes(y, labeled, X_pool, table),
         )
 
     def __len__(self) -> int:
@@ -183,6 +184,11 @@ class Pool:
     def num_classes(self) -> int:
         """C, from the label space; a class may have no labeled point yet. 0 in a regression."""
         return 0 if self.classes is None else len(self.classes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was inferred from rows and labels, one sentence each."""
+        return [*self.label_notes, *self.rows.notes]
 
     @property
     def task(self) -> str:
@@ -265,6 +271,22 @@ def _labeled_part(y: Any, n: int, labeled: Any, task: str) -> tuple[NDArray[np.i
     return rows, _refuse_gaps(given, "y[labeled]")
 
 
+def _label_notes(y: Any, labeled: Any, X_pool: Any, table: NDArray[Any] | None) -> tuple[str, ...]:
+    """What was made of y, in sentences; that -1 is missing is what is asked for, unless few are."""
+    if table is None or labeled is not None or X_pool is not None:
+        return ()
+    values = label_array(y)
+    if values.dtype.kind != "i" or not (values == -1).any():
+        return ()
+    missing, count = int((values == -1).sum()), len(values)
+    if 2 * missing < count and 0 in table.tolist() and 1 in table.tolist() and len(table) == 2:
+        return (
+            f"y holds -1 in {missing} of {count} rows, beside 0 and 1, and these were read as not labeled; where -1 is "
+            "a class, pass labeled= with the rows that have a label",
+        )
+    return (Quiet(f"-1 in y was read as not labeled yet ({missing} of {count} rows)"),)
+
+
 def _complete_labels(y: Any, n: int) -> NDArray[Any]:
     """Labels of the labeled rows in the three-array form: as many as rows, none missing."""
     values = label_array(y)
@@ -289,20 +311,8 @@ def _refuse_gaps(values: NDArray[Any], what: str) -> NDArray[Any]:
 
 def _stacked(X: Any, X_pool: Any) -> tuple[Rows, int]:
     """Labeled rows, then pool rows, and where the latter begin."""
-    if isinstance(X, pd.DataFrame) and isinstance(X_pool, pd.DataFrame):
-        if list(X.columns) != list(X_pool.columns):
-            raise InvalidInput(
-                f"columns of X ({list(X.columns)[:5]}...) and X_pool ({list(X_pool.columns)[:5]}...) differ"
-            )
-        if len(X) and len(X_pool):  # encoded together, so that a text seen in one only has a column in both
-            both = as_rows(pd.concat([X, X_pool], ignore_index=True))
-            check_finite(both, what="X and X_pool together")
-            return both, len(X)
     first, second = as_rows(X, "X"), as_rows(X_pool, "X_pool")
-    stacked = ConcatRows(first, second)
-    check_finite(first, what="X")
-    check_finite(second, what="X_pool")
-    return stacked, len(first)
+    return ConcatRows(first, second), len(first)
 
 
 def _prices(costs: Any, n_user: int, pool: NDArray[np.int64]) -> Tensor:

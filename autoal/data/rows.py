@@ -13,94 +13,83 @@ from scipy import sparse
 from torch import Tensor
 
 from autoal.compute import chunks
-from autoal.data.arrays import ArrayRows, Index, SparseRows, fingerprint, row_selector
-from autoal.data.frames import FrameRows
-from autoal.data.items import DatasetRows
-from autoal.errors import DataMissing, InvalidInput
+from autoal.data.arrays import ArrayRows, SparseRows
+from autoal.data.concat import ConcatRows
+from autoal.data.faces import Faces, Index, row_selector
+from autoal.data.frames import FrameRows, is_frame
+from autoal.data.items import DatasetRows, ObjectRows
+from autoal.data.parts import PartRows, is_parts
+from autoal.data.sources import read_rows
+from autoal.data.texts import TextRows, is_texts
+from autoal.encoders import FittedEncoder
+from autoal.errors import InvalidInput
 
 __all__ = ["ConcatRows", "Rows", "as_rows", "check_finite"]
 
 
 @runtime_checkable
 class Rows(Protocol):
-    """A source of inputs that is read in chunks."""
+    """A source of inputs that is read in chunks: see `autoal.data.faces.Faces` for what each of these means."""
+
+    kind: str
+    what: str
+    encoder: Any
 
     def __len__(self) -> int: ...
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row: (d,) or (c, h, w)."""
+        """Shape of one row of `take`: (d,) or (c, h, w)."""
+
+    @property
+    def notes(self) -> list[str]: ...
+
+    @property
+    def cost(self) -> int: ...
+
+    @property
+    def sources(self) -> list[Any]: ...
+
+    @property
+    def forms(self) -> tuple[str, ...]: ...
+
+    @property
+    def net_forms(self) -> tuple[str, ...]: ...
 
     def take(self, indices: Index) -> Tensor:
         """float32 (n, *row_shape) on the CPU, the caller's own copy."""
 
     def native(self, indices: Index) -> Any:
-        """(n, d) float64 array or sparse matrix, for scikit-learn; images are flattened."""
+        """The asked rows in the container they came in."""
+
+    def form(self, name: str, indices: Index) -> Any: ...
+
+    def net_form(self, name: str, indices: Index) -> Any: ...
+
+    def encoded(self, indices: Index) -> Tensor: ...
+
+    def encode_as(self, other: Any) -> None: ...
+
+    def fitted_encoder(self) -> FittedEncoder: ...
 
     def fingerprint(self) -> str:
         """Cheap hash of the shape and a few rows, to notice that a run is continued with other data."""
 
 
-class ConcatRows:
-    """The rows of `first`, then those of `second`; both must have the same shape."""
-
-    def __init__(self, first: Rows, second: Rows, what: tuple[str, str] = ("X", "X_pool")) -> None:
-        if tuple(first.row_shape) != tuple(second.row_shape):
-            raise InvalidInput(
-                f"rows of {what[0]} have shape {tuple(first.row_shape)}, rows of {what[1]} {tuple(second.row_shape)}; "
-                "wanted the same columns in both"
-            )
-        self.first, self.second = first, second
-        self.always_finite = all(getattr(part, "always_finite", False) for part in (first, second))
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return tuple(self.first.row_shape)
-
-    def take(self, indices: Index) -> Tensor:
-        numbers = self._numbers(indices)
-        late = numbers >= len(self.first)
-        out = torch.empty(len(numbers), *self.row_shape)
-        mask = torch.from_numpy(late)
-        if not late.all():
-            out[~mask] = self.first.take(numbers[~late])
-        if late.any():
-            out[mask] = self.second.take(numbers[late] - len(self.first))
-        return out
-
-    def native(self, indices: Index) -> Any:
-        numbers = self._numbers(indices)
-        late = numbers >= len(self.first)
-        parts = [self.first.native(numbers[~late]), self.second.native(numbers[late] - len(self.first))]
-        back = np.argsort(np.concatenate([np.flatnonzero(~late), np.flatnonzero(late)]))
-        if any(sparse.issparse(part) for part in parts):
-            return sparse.vstack(parts).tocsr()[back]
-        return np.concatenate(parts)[back]
-
-    def fingerprint(self) -> str:
-        return fingerprint(self)
-
-    def _numbers(self, indices: Index) -> np.ndarray[Any, np.dtype[np.int64]]:
-        selector = row_selector(indices)
-        return np.arange(len(self))[selector] if isinstance(selector, slice) else selector
-
-
 def as_rows(X: Any, what: str = "X") -> Rows:
     """Any accepted container as `Rows`; `what` is its name in messages.
 
-    Accepts ndarrays and lists (see ArrayRows for the shapes), torch tensors, DataFrames (FrameRows), scipy sparse
-    matrices, memory-mapped arrays, the path of a `.npy` file (mapped, never loaded whole), map-style Datasets
-    (DatasetRows), and anything that already is `Rows`.
+    Accepts ndarrays and lists of numbers (see ArrayRows for the shapes), torch tensors, DataFrames of pandas or polars
+    (FrameRows), texts (TextRows), dicts and tuples of any of these (PartRows), scipy sparse matrices, memory-mapped
+    arrays, the path of a `.npy` file (mapped, never loaded whole), of a table (.csv, .parquet) or of a folder of
+    pictures, map-style Datasets (DatasetRows), lists of any objects (ObjectRows), and anything that already is `Rows`.
 
     Raises InvalidInput for what cannot be used, DataMissing for a path that is not there.
     """
-    if isinstance(X, Rows):
+    if isinstance(X, Faces):
         return X
     if isinstance(X, np.ndarray):
-        return ArrayRows(X, what)
+        return TextRows(X, what) if is_texts(X) else _from_array(X, what)
     if isinstance(X, Tensor):
         if X.layout != torch.strided or X.is_complex():
             raise InvalidInput(
@@ -108,21 +97,25 @@ def as_rows(X: Any, what: str = "X") -> Rows:
             )
         X = X.detach().cpu()
         return ArrayRows((X.float() if X.dtype == torch.bfloat16 else X).numpy(), what)
-    if isinstance(X, pd.DataFrame):
+    if is_frame(X):
         return FrameRows(X, what)
-    if isinstance(X, pd.Series):
-        raise InvalidInput(f"got a pandas Series as {what}; wanted one row per point: {what}.to_frame()")
+    if isinstance(X, pd.Series) or (type(X).__module__.startswith("polars") and type(X).__name__ == "Series"):
+        if is_texts(X):
+            return TextRows(X, what)
+        raise InvalidInput(f"got a Series as {what}; wanted texts, or one row per point: {what}.to_frame()")
     if sparse.issparse(X):
         return SparseRows(X, what)
     if isinstance(X, (str, Path)):
-        return _mapped(Path(X), what)
+        return as_rows(read_rows(Path(X), what), what)
+    if is_parts(X):
+        return PartRows(X, what)
     if isinstance(X, (list, tuple)):
-        return ArrayRows(_from_list(X, what), what)
+        return _from_list(X, what)
     if hasattr(X, "__getitem__"):
         return DatasetRows(X, what)
     raise InvalidInput(
-        f"got {what} of type {type(X).__name__}; wanted an array, a torch tensor, a DataFrame, a map-style Dataset, "
-        "a scipy sparse matrix or the path of a .npy file"
+        f"got {what} of type {type(X).__name__}; wanted an array, a torch tensor, a DataFrame, texts, a dict of "
+        "arrays, a map-style Dataset, a scipy sparse matrix, or the path of a .npy file, a table or a folder of images"
     )
 
 
@@ -146,28 +139,27 @@ def check_finite(rows: Rows, indices: Tensor | None = None, what: str = "X") -> 
         )
 
 
-def _mapped(path: Path, what: str) -> ArrayRows:
-    if path.suffix != ".npy":
-        raise InvalidInput(
-            f"got {what}={str(path)!r}; wanted a .npy file (for .csv and .npz see autoal.data.load_dataset)"
-        )
-    if not path.is_file():
-        raise DataMissing(f"{what}={str(path)!r} is not a file; check the path, or write it with numpy.save")
+def _from_array(array: np.ndarray[Any, Any], what: str) -> Rows:
+    """An array of numbers, or one of objects of any kind."""
+    if array.dtype.kind != "O":
+        return ArrayRows(array, what)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise InvalidInput(
-            f"{str(path)!r} cannot be read as an array of numbers ({error}); save it with numpy.save"
-        ) from error
-    return ArrayRows(array, what)
+        return ArrayRows(array.astype(np.float64), what)
+    except (TypeError, ValueError):
+        if array.ndim == 1:
+            return ObjectRows(list(array), what)
+        return FrameRows(pd.DataFrame(array), what)
 
 
-def _from_list(values: Any, what: str) -> np.ndarray[Any, Any]:
+def _from_list(values: Any, what: str) -> Rows:
+    if not len(values):
+        raise InvalidInput(f"got an empty {type(values).__name__} as {what}; wanted at least one row")
+    if is_texts(values):
+        return TextRows(values, what)
     try:
-        if values and all(isinstance(value, Tensor) for value in values):
-            return torch.stack(list(values)).detach().cpu().numpy()
-        return np.asarray(values)
-    except (ValueError, RuntimeError) as error:
-        raise InvalidInput(
-            f"got {what} as a list whose rows differ in length; wanted the same columns in each"
-        ) from error
+        if all(isinstance(value, Tensor) for value in values):
+            return ArrayRows(torch.stack(list(values)).detach().cpu().numpy(), what)
+        array = np.asarray(values)
+    except (ValueError, RuntimeError, TypeError, OverflowError):
+        return ObjectRows(values, what)
+    return ArrayRows(array, what) if array.dtype.kind in "biuf" else ObjectRows(values, what)

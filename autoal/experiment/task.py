@@ -15,7 +15,6 @@ from scipy import sparse
 from torch import Tensor
 
 from autoal.data import Rows, as_rows, load_dataset
-from autoal.data.frames import numbers_of
 from autoal.data.labeled_data import LabeledData
 from autoal.errors import ConfigError, UnknownName
 from autoal.experiment.config import DatasetSpec, ExperimentConfig
@@ -59,9 +58,12 @@ class Task:
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, target: str | None, encoder: str | None) -> LabeledData:
-    """Tables come as one matrix, so that every split has the same columns; missing numbers are still NaN."""
+    """Tables come as one matrix, so that every split has the same columns: numbers as they are, gaps too; of other
+    columns what the encoder of tables makes of all rows, without labels."""
     data = load_dataset(name, label=target, encoder=encoder)
-    return replace(data, X=numbers_of(data.X)) if isinstance(data.X, pd.DataFrame) else data
+    if not isinstance(data.X, pd.DataFrame):
+        return data
+    return replace(data, X=as_rows(data.X).take(slice(0, len(data.X))).numpy())
 
 
 def _data(spec: DatasetSpec) -> LabeledData:
@@ -354,7 +356,10 @@ def _scaling(X: Any, train: Indices) -> Scaling | None:
 def _inputs(X: Any, rows: Indices, scaling: Scaling | None) -> Any:
     if scaling is None:
         indexable = isinstance(X, np.ndarray) or sparse.issparse(X)
-        return X[rows] if indexable else as_rows(X).take(torch.from_numpy(rows))
+        part = X[rows] if indexable else as_rows(X).take(torch.from_numpy(rows)).numpy()
+        # Task models get numbers in double precision, and these are handed on as they are.
+        narrow = isinstance(part, np.ndarray) and part.ndim == 2 and part.dtype == np.float32
+        return part.astype(np.float64) if narrow else part
     mean, deviation = scaling
     scaled = (X[rows].astype(np.float64) - mean) / deviation
-    return np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+    return np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32).astype(np.float64)

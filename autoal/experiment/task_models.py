@@ -107,7 +107,7 @@ def make_model(spec: ModelSpec, row_shape: Shape, num_classes: int, device: torc
 
 def _torch(factory: Callable[[], torch.nn.Module], device: torch.device, options: dict[str, Any]) -> TorchModel:
     own = {name: options.pop(name) for name in sorted(ADAPTER) if name in options}
-    return TorchModel(factory, config=TrainConfig(**options), device=device, **own)
+    return TorchModel(factory, config=TrainConfig(**options), device=device, normalise=True, **own)
 
 
 def _channels(shape: Shape, name: str) -> int:

@@ -11,8 +11,10 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from autoal.data.rows import Rows
 from autoal.errors import InvalidInput
 from autoal.models.base import ModelAdapter, Progress
+from autoal.models.defaults import default_estimator, suits_estimator
 from autoal.models.nets import default_net
 from autoal.models.precomputed import OverlaidModel, PrecomputedModel
 from autoal.models.sklearn_adapter import SklearnModel, regresses
@@ -24,7 +26,7 @@ __all__ = ["as_adapter", "is_regressor_model"]
 
 def as_adapter(
     model: Any,
-    row_shape: Sequence[int],
+    row_shape: Sequence[int] | None,
     num_classes: int,
     *,
     device: str | torch.device = "auto",
@@ -36,10 +38,12 @@ def as_adapter(
     config: TrainConfig | None = None,
     mc_samples: int | None = None,
     progress: Progress | None = None,
+    rows: Rows | None = None,
+    n_labeled: int = 0,
 ) -> ModelAdapter:
     """The adapter for `model`; `num_classes` 0 is a regression.
 
-    - None: a small MLP or CNN that suits rows of this shape; where `probs` or `means` are given, nothing but them.
+    - None: what suits the rows, `default_model`; where `probs` or `means` are given, nothing but them.
     - an nn.Module, a module class or a function that makes one, without arguments or from (row_shape, num_classes);
     - a scikit-learn or skorch classifier or regressor; a ModelAdapter as it is.
 
@@ -54,9 +58,16 @@ def as_adapter(
         return overlay
     samples: dict[str, Any] = {} if mc_samples is None else {"mc_samples": mc_samples}
     adapter: ModelAdapter
-    if model is None:
-        model = partial(default_net, tuple(row_shape), num_classes)
-    if _is_adapter(model):
+    if row_shape is None and (model is None or callable(model)) and not isinstance(model, nn.Module | BaseEstimator):
+        assert rows is not None, "wanted row_shape or rows"
+        row_shape = () if model is None and suits_estimator(rows) else rows.row_shape
+    shape = () if row_shape is None else tuple(row_shape)
+    if model is None and rows is not None and suits_estimator(rows):
+        adapter = SklearnModel(default_estimator(rows, num_classes, n_labeled), **samples)
+    elif model is None:
+        maker: Callable[[], nn.Module] = partial(default_net, shape, num_classes)
+        adapter = TorchModel(maker, config=config, device=device, progress=progress, normalise=True, **samples)
+    elif _is_adapter(model):
         adapter = model
     elif isinstance(model, BaseEstimator) or _is_estimator(model):
         adapter = SklearnModel(model, **samples)
@@ -65,7 +76,7 @@ def as_adapter(
     elif isinstance(model, type) and issubclass(model, BaseEstimator):
         raise InvalidInput(f"got the class {model.__name__} as model; wanted an estimator: {model.__name__}()")
     elif callable(model):
-        maker = _without_arguments(model, tuple(row_shape), num_classes)
+        maker = _without_arguments(model, shape, num_classes)
         adapter = TorchModel(maker, config=config, device=device, progress=progress, **samples)
     else:
         raise InvalidInput(

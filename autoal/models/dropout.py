@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from autoal import rng
 from autoal.errors import InvalidInput
 from autoal.models.evaluating import evaluating
+from autoal.models.forward import forward
 from autoal.models.nets import logits_of
 
 __all__ = ["DropoutSampler", "active_dropouts", "mc_dropout"]
@@ -85,7 +86,7 @@ class DropoutSampler:
         """(n, C) logits, or what else it gives, of the deterministic module; `samples()` then refers to this chunk."""
         self._sample, self._x = None, x
         self._traced, self._linears = [], []
-        self._logits = logits_of(self.module(x))
+        self._logits = logits_of(forward(self.module, x))
         return self._logits
 
     def samples(self) -> Tensor:
@@ -100,7 +101,7 @@ class DropoutSampler:
         out = []
         for sample in range(self.n_samples):
             self._sample, self._calls = sample, {}
-            out.append(logits_of(self.module(self._x)))
+            out.append(logits_of(forward(self.module, self._x)))
         self._sample = None
         return torch.stack(out, dim=1)
 

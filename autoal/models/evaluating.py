@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoal.errors import MissingOutput
+from autoal.models.forward import forward
 
 __all__ = ["Embedder", "LastLinearInput", "evaluating", "last_linear_input"]
 
@@ -59,7 +60,7 @@ class Embedder:
     def __call__(self, x: Tensor, seen: Tensor | None) -> Tensor:
         """(n, D) float32; `seen` is what `LastLinearInput.features` gave for this chunk. Raises MissingOutput."""
         if callable(self._own) and not self._same:
-            features = self._own(x).flatten(1)
+            features = forward(self._own, x).flatten(1)
             if self._same is None:
                 self._same = seen is not None and seen.shape == features.shape and bool((seen == features).all())
             return features.float()

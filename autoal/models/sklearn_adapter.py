@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from scipy import special
 from sklearn.base import BaseEstimator, clone, is_regressor
-from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from autoal import rng
 from autoal.compute import chunks
-from autoal.data.rows import Rows
+from autoal.data.faces import AS_GIVEN, FIRST
+from autoal.data.notes import Quiet
+from autoal.data.rows import Rows, check_finite
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.head import GRADIENT_WIDTH, HEAD_FIELDS, Head
 from autoal.models.sklearn_features import Featurizer, before_last
@@ -36,14 +37,15 @@ class SklearnModel:
     seed. Without `predict_proba` the softmax of `decision_function` stands for probabilities: it orders points, and is
     not calibrated.
 
-    It gets the rows as `Rows.native` has them (float64, sparse where the input was; images flattened), a skorch net as
-    float32 in their own shape, and a pipeline with a ColumnTransformer the DataFrame the user passed. A class without
-    labels yet gets probability 1e-12.
+    It gets the rows in the container they came in, untouched: array, frame, list of texts, dict. One that refuses them
+    gets the next form there is (pictures flattened, a frame of one column as that column), and `notes` says so. A class
+    without labels yet gets probability 1e-12.
 
     Embeddings: the hidden layer of an MLPClassifier or MLPRegressor, else what the last step of a pipeline sees,
     standardised over all rows of what `fit` was given (so that other rows land in the same space), else the
-    standardised inputs; sparse ones are reduced to 64 columns. `inputs` are the rows themselves, standardised and
-    reduced in the same way. Ensembles whose members have `predict_proba` (forests, bagging, voting), and those of
+    standardised inputs, sparse ones reduced to 64 columns; where these are no numbers, what the encoder of the rows
+    makes of them, and that of the user where one was given. `inputs` are the rows themselves, standardised and reduced
+    in the same way. Ensembles whose members have `predict_proba` (forests, bagging, voting), and those of
     regressors, give MC samples: their first `mc_samples` members, of classifiers also as `ensemble_log_probs`.
     Targets of a regressor are not scaled (TransformedTargetRegressor does that). Other estimators give draws of a
     last layer fitted on the embeddings of the labeled points (`Head`: softmax regression, or exact Bayesian linear
@@ -71,6 +73,9 @@ class SklearnModel:
         """The clone the latest `fit` trained; None before."""
         self.num_classes = 0
         self._numbers: dict[Any, int] = {}
+        self._form = AS_GIVEN
+        self.notes: list[str] = []
+        """What the latest `fit` had to do that the user may not expect, one sentence each."""
         self._featurizer: Featurizer | None = None
         self._standard = Featurizer(None)
         self._fitted_on: Rows | None = None
@@ -122,25 +127,49 @@ class SklearnModel:
         if seeds:
             fitted.set_params(**seeds)
         with rng.isolated(rng.derive_seed(seed, "sklearn")):
-            try:
-                fitted, self._numbers = self._trained(fitted, self._inputs(rows, indices), labels, classes)
-            except AutoALError:
-                raise
-            except Exception as error:
-                raise InvalidInput(
-                    f"{type(fitted).__name__}.fit fails on {len(indices)} rows"
-                    + (f": {error}" if self.regressor else f" of {len(labels.unique())} classes: {error}")
-                ) from error
+            fitted, self._numbers = self._first_that_fits(fitted, rows, indices, labels, classes)
         self.fitted, self.num_classes, self._fitted_on = fitted, num_classes, rows
         self._featurizer = Featurizer(fitted)
         self._known, self._head = (indices, labels), None
+
+    def _first_that_fits(
+        self, fitted: Any, rows: Rows, indices: Tensor, labels: Tensor, classes: NDArray[Any] | None
+    ) -> tuple[Any, dict[Any, int]]:
+        """The estimator, fitted on the rows as they were given; where it refuses those, in the next of their forms."""
+        refused: Exception | None = None
+        self.notes = []
+        for name in rows.forms:
+            try:
+                found = self._trained(_fresh(fitted), rows.form(name, indices), labels, classes)
+            except AutoALError:
+                raise
+            except Exception as error:
+                refused = refused or error
+                continue
+            self._form = name
+            if refused is not None:
+                note = f"{type(fitted).__name__} refuses the rows {AS_GIVEN}, and got {name}"
+                self.notes.append(note if name == FIRST else Quiet(note))
+            return found
+        assert refused is not None
+        raise InvalidInput(
+            f"{type(fitted).__name__}.fit fails on {len(indices)} rows"
+            + (f": {refused}" if self.regressor else f" of {len(labels.unique())} classes: {refused}")
+            + _advice(rows)
+        ) from refused
 
     def _trained(
         self, estimator: Any, x: Any, labels: Tensor, classes: NDArray[Any] | None
     ) -> tuple[Any, dict[Any, int]]:
         """The estimator, fitted, and the class number of each label it was fitted on."""
         if self.regressor:
-            return estimator.fit(x, self._labels(labels)), {}
+            targets = labels.cpu().numpy()
+            try:
+                return _fresh(estimator).fit(x, targets), {}
+            except Exception:
+                if not _is_skorch(_last_step(estimator)):
+                    raise
+                return estimator.fit(x, targets.astype(np.float32).reshape(-1, 1)), {}
         numbers = labels.cpu().numpy()
         table = np.arange(int(numbers.max()) + 1) if classes is None else np.asarray(classes)
         net = _is_skorch(_last_step(estimator))  # its columns are its outputs, whatever the labels are called
@@ -155,6 +184,9 @@ class SklearnModel:
             if table.dtype.kind in "iu" and np.array_equal(table[present], np.arange(len(present))):
                 raise  # the labels are such codes already
             number_of = dict(enumerate(codes.tolist()))
+            self.notes.append(
+                Quiet(f"{type(spare).__name__} refuses the labels as they are, and was fitted on 0, 1, 2, ...")
+            )
             return spare.fit(x, np.searchsorted(codes, numbers)), number_of
         return fitted, {label: number for number, label in enumerate(table.tolist())}
 
@@ -206,7 +238,7 @@ class SklearnModel:
         if self.fitted is None or self._featurizer is None or self._fitted_on is None:
             raise NotFitted("the model has not been trained; call fit first")
         parts: dict[str, list[Tensor]] = {name: [] for name in needs}
-        width = int(np.prod(rows.row_shape)) + self.num_classes * self.mc_samples
+        width = rows.cost + self.num_classes * self.mc_samples
         width += GRADIENT_WIDTH if "gradients" in needs else 0
         of_head = needs & HEAD_FIELDS
         if self._sampler() == "laplace":
@@ -219,18 +251,24 @@ class SklearnModel:
                 fitted_on = self._fitted_on
                 self._featurizer.look_at(fitted_on, lambda part: self._inputs(fitted_on, part))
             if "inputs" in needs:
-                self._standard.look_at(self._fitted_on, self._fitted_on.native)
+                inputs_of = self._fitted_on
+                self._standard.look_at(inputs_of, lambda part: _as_numbers(inputs_of, part))
             for part in chunks(len(indices), 32.0 * width):
                 x = self._inputs(rows, indices[part])
-                if "log_probs" in needs:
-                    parts["log_probs"].append(self._log_probs(x))
-                if "means" in needs:
-                    parts["means"].append(_targets(self._predicted(x)))
-                features = self._featurizer(x) if "embeddings" in needs or head is not None else None
+                try:
+                    if "log_probs" in needs:
+                        parts["log_probs"].append(self._log_probs(x))
+                    if "means" in needs:
+                        parts["means"].append(_targets(self._predicted(x)))
+                except InvalidInput as error:
+                    raise InvalidInput(f"{error}{_advice(rows)}") from error
+                features = None
+                if "embeddings" in needs or head is not None:
+                    features = self._featurizer(x, rows, indices[part])
                 if "embeddings" in needs and features is not None:
                     parts["embeddings"].append(features)
                 if "inputs" in needs:
-                    parts["inputs"].append(self._standard(rows.native(indices[part])))
+                    parts["inputs"].append(self._standard(_as_numbers(rows, indices[part]), rows, indices[part]))
                 if head is not None and features is not None:
                     for name, values in head.outputs(features, of_head, seed).items():
                         parts[name].append(values)
@@ -251,18 +289,8 @@ class SklearnModel:
         needs = frozenset({"means"})
         return self.outputs(rows, indices, needs, seed=0, device=torch.device("cpu")).require("means")
 
-    def _labels(self, labels: Tensor) -> NDArray[Any]:
-        values = labels.cpu().numpy()
-        narrow = self.regressor and (_is_skorch(self.estimator) or _is_skorch(_last_step(self.estimator)))
-        return values.astype(np.float32).reshape(-1, 1) if narrow else values
-
     def _inputs(self, rows: Rows, indices: Tensor) -> Any:
-        if _is_skorch(self.estimator):
-            return rows.take(indices).numpy()
-        if hasattr(rows, "frame") and _selects_columns(self.estimator):
-            return rows.frame(indices)
-        native = rows.native(indices)
-        return native.astype(np.float32) if _is_skorch(_last_step(self.estimator)) else native
+        return rows.form(self._form, indices)
 
     def _log_probs(self, x: Any) -> Tensor:
         name = type(self.fitted).__name__
@@ -348,6 +376,28 @@ def _targets(predicted: NDArray[Any]) -> Tensor:
     return torch.from_numpy(predicted.reshape(len(predicted)).astype(np.float32))
 
 
+def _as_numbers(rows: Rows, indices: Tensor) -> Any:
+    """The rows where they are numbers, sparse where they came so; else what stands for them in distances."""
+    if rows.kind == "numbers" and rows.encoder is None:
+        return rows.form(AS_GIVEN, indices)
+    return (rows.take(indices) if rows.kind == "pictures" else rows.encoded(indices)).flatten(1).numpy()
+
+
+def _advice(rows: Rows) -> str:
+    """What to do about the commonest reasons for which an estimator refuses rows."""
+    if rows.kind == "table":
+        return "; the frame went to it as it is: put a step before it, as make_pipeline(skrub.TableVectorizer(), model)"
+    if rows.kind == "texts":
+        return "; the texts went to it as they are: put a step before it, as make_pipeline(TfidfVectorizer(), model)"
+    if rows.kind == "numbers":
+        try:
+            for part in rows.sources:
+                check_finite(part, what=part.what)
+        except InvalidInput as error:
+            return f"; {error}, or put a step before it: make_pipeline(SimpleImputer(), model)"
+    return ""
+
+
 def regresses(estimator: Any) -> bool:
     """Whether an estimator predicts targets."""
     try:
@@ -362,8 +412,3 @@ def _last_step(estimator: Any) -> Any:
 
 def _is_skorch(estimator: Any) -> bool:
     return any(kind.__module__.split(".")[0] == "skorch" for kind in type(estimator).__mro__)
-
-
-def _selects_columns(estimator: Any) -> bool:
-    parts = (estimator, *estimator.get_params(deep=True).values())
-    return any(isinstance(part, ColumnTransformer) for part in parts)

@@ -46,29 +46,41 @@ class Featurizer:
         self._svd: TruncatedSVD | None = None
         self._scale: Standardise | None = None
         self._seen: str | None = None
+        self._fill: Tensor | None = None
+        self._encodes = False
 
     def look_at(self, rows: Rows, inputs: Callable[[Tensor], Any]) -> None:
         """Prepares for `rows`; `inputs(indices)` gives them as the estimator takes them."""
         key = rows.fingerprint()
         if key == self._seen or isinstance(self._last, _NETWORKS):
             return
-        self._svd = self._scale = None
+        self._svd = self._scale = self._fill = None
+        first = None if rows.encoder is not None else self._transformed(inputs(torch.arange(1)))
+        self._encodes = not _is_matrix(first)
+        if self._encodes:
+            rows.encoded(torch.arange(1))
+            self._seen = key
+            return
 
         def read() -> Iterator[Any]:
-            for part in chunks(len(rows), 64.0 * float(np.prod(rows.row_shape))):
+            for part in chunks(len(rows), 64.0 * rows.cost):
                 yield self._transformed(inputs(torch.arange(part.start, part.stop)))
 
-        is_sparse = sparse.issparse(self._transformed(inputs(torch.arange(1))))
-        small = is_sparse or 8.0 * len(rows) * float(np.prod(rows.row_shape)) <= _HELD_BYTES
+        is_sparse = sparse.issparse(first)
+        small = is_sparse or 8.0 * len(rows) * rows.cost <= _HELD_BYTES
         parts = partial(iter, list(read())) if small else read  # reading may mean decoding: once is better than twice
         if is_sparse:
             matrix = sparse.vstack(list(parts())).tocsr()
             width = min(_SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
             self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if width > 0 else None
+        self._fill = _gap_values(self._dense(part) for part in parts())
         self._scale = Standardise.from_moments(*column_moments(lambda: (self._dense(part) for part in parts())))
         self._seen = key
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any, rows: Rows, indices: Tensor) -> Tensor:
+        """(n, D) of rows[indices], which the estimator takes as `x`."""
+        if self._encodes:
+            return rows.encoded(indices)
         x = self._transformed(x)
         if isinstance(self._last, _NETWORKS):
             return torch.from_numpy(_hidden(self._last, x).astype(np.float32))
@@ -82,7 +94,8 @@ class Featurizer:
         if self._svd is not None:
             x = self._svd.transform(x)
         x = x.toarray() if sparse.issparse(x) else np.asarray(x)
-        return torch.from_numpy(x.reshape(len(x), -1).astype(np.float64))
+        made = torch.from_numpy(x.reshape(len(x), -1).astype(np.float64))
+        return made if self._fill is None else torch.where(_known(made), made, self._fill)
 
 
 def before_last(fitted: Any, x: Any) -> Any:
@@ -100,3 +113,33 @@ def _hidden(network: MLPClassifier | MLPRegressor, x: Any) -> NDArray[Any]:
     for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
         x = activation(np.asarray(x @ weights) + bias)
     return np.asarray(x)
+
+
+def _is_matrix(x: Any) -> bool:
+    """Whether it is (n, ...) numbers, dense or sparse; not a frame, whose columns may be anything."""
+    if sparse.issparse(x):
+        return True
+    if isinstance(x, Tensor):
+        return not x.is_complex()
+    if hasattr(x, "dtypes") and hasattr(x, "to_numpy"):  # what set_output makes of a matrix
+        x = x.to_numpy()
+    return isinstance(x, np.ndarray) and x.ndim > 1 and x.dtype.kind in "biuf"
+
+
+def _known(x: Tensor) -> Tensor:
+    """Where numbers can be told in single precision, in which distances are measured."""
+    return x.float().isfinite()
+
+
+def _gap_values(parts: Iterator[Tensor]) -> Tensor | None:
+    """(d,) mean of each column over its finite values, 0 where there is none; None where there are no gaps."""
+    total = count = None
+    gaps = False
+    for part in parts:
+        known = _known(part)
+        gaps = gaps or not bool(known.all())
+        sums, counts = torch.where(known, part, 0.0).sum(0), known.sum(0)
+        total, count = (sums, counts) if total is None or count is None else (total + sums, count + counts)
+    if not gaps or total is None or count is None:
+        return None
+    return total / count.clamp_min(1)

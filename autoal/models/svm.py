@@ -82,8 +82,8 @@ class KernelSVM:
             found = {"logits": logits, "log_probs": logits.log_softmax(dim=1)}
         if needs & {"embeddings", "inputs"}:
             fitted_on = self._model()[0]
-            self._standard.look_at(fitted_on, fitted_on.native)
-            inputs = self._standard(rows.native(indices))
+            self._standard.look_at(fitted_on, lambda part: _numbers(fitted_on, part))
+            inputs = self._standard(_numbers(rows, indices), rows, indices)
             found |= {"embeddings": inputs, "inputs": inputs}
         return ModelOutputs(**{name: found[name].to(device) for name in needs})
 
@@ -108,12 +108,17 @@ class KernelSVM:
     def _kernel(self, left: Rows, right: Rows, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:
         """Kernel values of left[rows] and right[columns]; of sets that are not too large, all are kept."""
         if max(len(left), len(right)) > WHOLE_GRAM:
-            return _rbf(left.native(torch.from_numpy(rows)), right.native(torch.from_numpy(columns)))
+            return _rbf(_numbers(left, torch.from_numpy(rows)), _numbers(right, torch.from_numpy(columns)))
         known = self._kernels.get(left)
         if known is None or known[0] is not right:
-            known = (right, _rbf(left.native(slice(None)), right.native(slice(None))))
+            known = (right, _rbf(_numbers(left, slice(None)), _numbers(right, slice(None))))
             self._kernels[left] = known
         return known[1][np.ix_(rows, columns)]
+
+
+def _numbers(rows: Rows, indices: Any) -> Any:
+    """The rows as they are where they are a matrix, pictures as one row each."""
+    return rows.form(rows.forms[1] if rows.kind == "pictures" else rows.forms[0], indices)
 
 
 def _rbf(left: Any, right: Any) -> Array:

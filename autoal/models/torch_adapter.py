@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,16 @@ from torch import Tensor, nn
 
 from autoal import rng
 from autoal.compute import CHUNK_BYTES, chunks, resolve_device
-from autoal.data.rows import Rows
+from autoal.data.faces import NUMBERS
+from autoal.data.notes import Quiet
+from autoal.data.parts import Parts
+from autoal.data.rows import Rows, check_finite
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.base import Progress
 from autoal.models.dropout import DropoutSampler, active_dropouts, mc_dropout
 from autoal.models.ensembles import Repulsion, train_members, training_inputs
 from autoal.models.evaluating import Embedder, LastLinearInput, last_linear_input
+from autoal.models.forward import arranged, cast
 from autoal.models.gradients import GradientSketch, gradient_norms
 from autoal.models.laplace import sampled_outputs
 from autoal.models.perturbation import NOISES, deviations
@@ -44,10 +48,12 @@ class TorchModel:
     - A function: called before each training with generators seeded from the seed, so weights depend on the seed.
     - `fit=False`: the module is used as it is, and `fit` only checks it.
 
-    `normalise` standardises inputs by the mean and deviation of the training rows, per channel or column; the default
-    is to do so exactly when we train. Embeddings are the module's own `embed(x)`, else the input of the last nn.Linear
-    a forward pass goes through. MC samples are there where the module has a dropout layer with p > 0. Outputs may be
-    logits (n, C), a tuple that begins with them, or an object with `.logits`.
+    `forward` gets rows as they are: a tensor, the parts of tuple items by position, of dict items by keyword, whole
+    numbers as whole numbers. Where it refuses them it gets `Rows.take` (float32; pictures with channels first, in
+    [0, 1]), and `notes` says so. `normalise` standardises those by the mean and deviation of the training rows, per
+    channel or column, as the networks of this package want it. Embeddings are the module's own `embed(x)`, else the
+    input of the last nn.Linear a forward pass goes through. MC samples are there where the module has a dropout layer
+    with p > 0. Outputs may be logits (n, C), a tuple that begins with them, or an object with `.logits`.
 
     `fit` with 0 classes is a regression: the module has one output, (n, 1) or (n,), trained by mean squared error on
     targets of mean 0 and deviation 1; `means` are in units of the targets again. With `fit=False` it is taken to
@@ -75,7 +81,7 @@ class TorchModel:
         device: str | torch.device = "auto",
         mc_samples: int = 10,
         fit: bool = True,
-        normalise: bool | None = None,
+        normalise: bool = False,
         inplace: bool = False,
         posterior: str = "auto",
         members: int = 5,
@@ -107,7 +113,10 @@ class TorchModel:
         self._ensembles: dict[str, list[nn.Module]] = {}
         self.config = config or TrainConfig()
         self.device, self.mc_samples, self.trains, self.progress = device, mc_samples, fit, progress
-        self.normalise = fit if normalise is None else normalise
+        self.normalise = normalise
+        self._form = NUMBERS
+        self.notes: list[str] = []
+        """What the latest `fit` had to do that the user may not expect, one sentence each."""
         self.module: nn.Module | None = None
         """The module the latest `fit` left, in evaluation mode; None before."""
         self._source, self._inplace = module, inplace
@@ -116,6 +125,7 @@ class TorchModel:
         self._num_classes: int | None = None  # of the latest fit
         self._targets = TargetScale()
         self._sample: nn.Module | None = None
+        self._parted = False
 
     @property
     def provides(self) -> frozenset[str]:
@@ -131,6 +141,8 @@ class TorchModel:
             given |= {"gradient_norms"} | ({"deviations"} if self._num_classes != 0 or "embeddings" in given else set())
         if any(isinstance(part, (nn.Linear, nn.Conv2d)) for part in module.modules()):
             given.add("gradients")
+        if self._form != NUMBERS:
+            given -= {"inputs", "greedy_log_probs"} | (_BY_GRADIENTS if self._parted else set())
         return frozenset(given) & fields_of(self._num_classes)
 
     def fit(self, rows: Rows, indices: Tensor, labels: Tensor, num_classes: int, *, seed: int) -> None:
@@ -143,14 +155,15 @@ class TorchModel:
         device = resolve_device(self.device)
         module = (self._fresh(seed) if self.trains else self._as_it_is(device)).to(device)
         self._scale = Standardise.of(rows, indices) if self.normalise else None
-        self._check_outputs(module, rows, indices[:2], num_classes, device)
+        check_finite(rows)
+        self._choose_form(module, rows, indices[:2], num_classes, device)
         self._ensembles, self._targets = {}, TargetScale()
         self._fitted_on = (rows, indices, labels, seed)
         if self.trains:
             if num_classes == 0:
                 self._targets = TargetScale.of(labels)
                 labels = self._targets.standardised(labels)
-            train(module, rows, indices, labels, self.config, seed, device, self.progress, self._scale)
+            train(module, rows, indices, labels, self.config, seed, device, self.progress, self._scale, read=self._read)
             module.eval()
         self.module, self._num_classes = module, num_classes
 
@@ -242,7 +255,9 @@ class TorchModel:
                 return self._fresh(own).to(device)
 
             def fit(module: nn.Module, own: int, penalty: Repulsion | None) -> None:
-                train(module, known, at, labels, self.config, own, device, self.progress, self._scale, penalty)
+                train(
+                    module, known, at, labels, self.config, own, device, self.progress, self._scale, penalty, self._read
+                )  # fmt: skip
 
             repulsion = None
             if kind == "greedy":
@@ -258,7 +273,7 @@ class TorchModel:
         parts: dict[str, list[Tensor]] = {name: [] for name in needs}
         noise = (self.noise_samples, self.noise_scale, rng.derive_seed(seed, "weights"), self.noise_variant)
         embedder = Embedder(module)
-        cost = 4.0 * (_ACTIVATIONS * math.prod(rows.row_shape) + 2 * self.mc_samples * 64)
+        cost = 4.0 * (_ACTIVATIONS * rows.cost + 2 * self.mc_samples * 64)
         budget = CHUNK_BYTES * (8 if device.type == "cuda" else 1)
         with (
             rng.isolated(rng.derive_seed(seed, "outputs")),
@@ -303,7 +318,7 @@ class TorchModel:
         regression = self._num_classes == 0
         sketch = GradientSketch(module, self.gradient_width, rng.derive_seed(seed, "sketch"), regression=regression)
         parts: dict[str, list[Tensor]] = {name: [] for name in needs}
-        cost = 16.0 * (_ACTIVATIONS * math.prod(rows.row_shape) + self.gradient_width)
+        cost = 16.0 * (_ACTIVATIONS * rows.cost + self.gradient_width)
         with rng.isolated(rng.derive_seed(seed, "outputs")):
             for part in chunks(len(indices), cost, CHUNK_BYTES * (8 if device.type == "cuda" else 1)):
                 x = self._inputs(module, rows, indices[part], device)
@@ -360,11 +375,52 @@ class TorchModel:
         assert isinstance(self._source, nn.Module)
         return self._source if self._inplace or _device_of(self._source) == device else copy.deepcopy(self._source)
 
-    def _inputs(self, module: nn.Module, rows: Rows, indices: Tensor, device: torch.device) -> Tensor:
-        x = rows.take(indices).to(device)
+    def _inputs(self, module: nn.Module, rows: Rows, indices: Tensor, device: torch.device) -> Any:
+        x = (rows.take(indices) if self._form == NUMBERS else self._arranged(module, rows, indices)).to(device)
         x = x if self._scale is None else self._scale(x)
-        dtype = next((weight.dtype for weight in module.parameters() if weight.is_floating_point()), x.dtype)
-        return x.to(dtype)
+        dtype = next((weight.dtype for weight in module.parameters() if weight.is_floating_point()), torch.float32)
+        return cast(x, dtype)
+
+    def _arranged(self, module: nn.Module, rows: Rows, indices: Tensor) -> Any:
+        return arranged(module, rows.net_form(self._form, indices))[0]
+
+    @property
+    def _read(self) -> Callable[[Tensor], Any] | None:
+        """Rows of the latest `fit` as they enter the module; None where those are `rows.take`."""
+        if self._form == NUMBERS or self._fitted_on is None:
+            return None
+        rows, module = self._fitted_on[0], self._example()
+        return lambda indices: self._arranged(module, rows, indices)
+
+    def _choose_form(
+        self, module: nn.Module, rows: Rows, indices: Tensor, num_classes: int, device: torch.device
+    ) -> None:
+        """The first of the forms of the rows that `forward` takes; raises InvalidInput where it takes none."""
+        self.notes, self._parted = [], False
+        refused: InvalidInput | None = None
+        for name in (NUMBERS,) if self.normalise else rows.net_forms:
+            self._form = name
+            try:
+                if name != NUMBERS:
+                    made, left_out = arranged(module, rows.net_form(name, indices))
+                    self._parted = isinstance(made, Parts)
+                else:
+                    left_out = None
+                self._check_outputs(module, rows, indices, num_classes, device)
+            except (InvalidInput, TypeError, RuntimeError, ValueError) as error:
+                wrapped = error if isinstance(error, InvalidInput) else InvalidInput(str(error))
+                refused = refused or wrapped
+                self._parted = False
+                continue
+            what = type(module).__name__
+            if refused is not None:
+                note = f"{what}.forward refuses the rows as they were given, and got {name}"
+                self.notes.append(Quiet(note) if name == NUMBERS and rows.kind != "any" else note)
+            if left_out is not None:
+                self.notes.append(left_out)
+            return
+        assert refused is not None
+        raise refused
 
     def _check_outputs(
         self, module: nn.Module, rows: Rows, indices: Tensor, num_classes: int, device: torch.device
@@ -378,7 +434,7 @@ class TorchModel:
             raise
         except Exception as error:
             raise InvalidInput(
-                f"the module {type(module).__name__} fails on inputs of shape {tuple(x.shape)}: {error}; wanted "
+                f"the module {type(module).__name__} fails on inputs of {_shape(x)}: {error}; wanted "
                 "a module whose forward takes (n, *row shape) and gives logits (n, C), or (n, 1) in a regression"
             ) from error
         n = len(indices)
@@ -393,6 +449,13 @@ class TorchModel:
                 f"the module {type(module).__name__} gives outputs of shape {tuple(logits.shape)}; wanted "
                 f"({n}, {num_classes}) for {n} rows: one output for each class"
             )
+
+
+def _shape(x: Any) -> str:
+    if isinstance(x, Parts):
+        names = list(x.values) if isinstance(x.values, dict) else range(len(x.values))
+        return f"the parts {list(names)}"
+    return f"shape {tuple(x.shape)}"
 
 
 def _one_column(outputs: Tensor, n: int) -> Tensor:

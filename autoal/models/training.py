@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from autoal import rng
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput
 from autoal.models.base import Progress
+from autoal.models.forward import cast, forward
 from autoal.models.nets import logits_of
 
 __all__ = ["TrainConfig", "train"]
@@ -66,8 +67,11 @@ def train(
     progress: Progress | None = None,
     transform: Callable[[Tensor], Tensor] | None = None,
     penalty: Callable[[nn.Module, Tensor], Tensor] | None = None,
+    read: Callable[[Tensor], Any] | None = None,
 ) -> list[float]:
     """Trains `module`, which is on `device`, in place on transform(rows[indices]); loss of each epoch.
+
+    `read(indices)` gives rows in place of `rows.take`, tensors or parts.
 
     The loss is cross-entropy, or the mean squared error where labels are floating-point numbers; `penalty(module,
     positions)`, for the rows of a batch by their place in `indices`, is added to it.
@@ -86,7 +90,8 @@ def train(
     epochs = max(config.epochs, math.ceil(config.min_steps / batches_per_epoch))
     optimizer = _optimizer(weights, config)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(config, epochs * batches_per_epoch))
-    held = rows.take(indices) if 4 * n * math.prod(rows.row_shape) <= _HELD_BYTES else None
+    held = rows.take(indices) if read is None and 4 * n * rows.cost <= _HELD_BYTES else None
+    read = rows.take if read is None else read
     dtype, order = weights[0].dtype, rng.generator(seed, "batches")
     amp = config.amp and device.type == "cuda" and torch.cuda.is_bf16_supported()
     losses: list[float] = []
@@ -96,14 +101,14 @@ def train(
             module.train()
             total = torch.zeros((), device=device)
             for batch in _batches(torch.randperm(n, generator=order), config.batch_size):
-                x = rows.take(indices[batch]) if held is None else held[batch]
+                x = read(indices[batch]) if held is None else held[batch]
                 x = x.to(device) if transform is None else transform(x.to(device))
-                if config.augment and x.ndim == 4:
+                if config.augment and isinstance(x, Tensor) and x.ndim == 4 and x.is_floating_point():
                     x = _augmented(x, order)
                 if len(batch) == 1:
                     _freeze_normalisation(module)
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
-                    logits = logits_of(module(x.to(dtype)))
+                    logits = logits_of(forward(module, cast(x, dtype)))
                 loss = _loss(logits.float() if amp else logits, labels[batch].to(device))
                 if penalty is not None:
                     loss = loss + penalty(module, batch)

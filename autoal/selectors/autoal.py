@@ -19,10 +19,13 @@ from sklearn.base import BaseEstimator, clone
 from torch import Tensor, nn
 
 from autoal.compute import peak_bytes, resolve_device
-from autoal.data import Pool, Rows, as_rows, check_finite
-from autoal.data.frames import FrameRows
+from autoal.data import Pool, as_rows
+from autoal.data.faces import EncodedRows, Faces
 from autoal.data.labels import TASKS, label_array, target_array
-from autoal.errors import InvalidInput, NotFitted, UnknownName
+from autoal.data.notes import Quiet
+from autoal.data.nothing import NoRows
+from autoal.encoders import check_encoder
+from autoal.errors import AutoALWarning, InvalidInput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter, fit_model, is_regressor_model
 from autoal.outputs import PoolView, Validation, check_outputs, compact_view
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
@@ -71,7 +74,9 @@ class AutoAL(BaseEstimator):
     candidates : "default" | "fast" | "all", or a list of names, Strategy objects or (name, Strategy) pairs
         The portfolio. The word always means strategies; points are the pool.
     model : torch module, factory, scikit-learn estimator, ModelAdapter or None
-        Trained from scratch on the labeled points in every call. None: a small MLP or CNN that suits the data.
+        Trained from scratch on the labeled points in every call; it gets the rows and the labels as they were given.
+        None: what suits the rows: a small MLP or CNN, TF-IDF with logistic regression for texts, skrub's table encoding
+        with logistic regression or boosting for frames.
     task : "auto" | "classification" | "regression"
         auto: a regression where y holds floats with fractions, or whole floats of more than 100 different values that
         make up more than half of the labels; classes for anything else, and wherever `probs` or `classes` are given.
@@ -90,6 +95,9 @@ class AutoAL(BaseEstimator):
     callbacks : callables(selector, query), called after each query
     strict : bool
         A candidate that the model cannot serve raises instead of being dropped.
+    encoder : scikit-learn transformer, object with `encode`, callable or None
+        Makes numbers (n, D) of rows, for distances where the model has no features of its own. None: what suits the
+        rows: skrub for frames, TF-IDF and SVD for texts, pixels and PCA for pictures.
 
     Attributes
     ----------
@@ -127,6 +135,7 @@ class AutoAL(BaseEstimator):
         progress: ProgressLike = None,
         callbacks: Iterable[Callable[[Any, Query], None]] = (),
         strict: bool = False,
+        encoder: Any = None,
     ) -> None:
         self.candidates = candidates
         self.model = model
@@ -139,8 +148,10 @@ class AutoAL(BaseEstimator):
         self.progress = progress
         self.callbacks = callbacks
         self.strict = strict
+        self.encoder = encoder
 
     _display: Progress | None = None
+    _read_as: list[str]
     history_: list[dict[str, Any]]
     search_net_: nn.Module | None
 
@@ -214,12 +225,15 @@ class AutoAL(BaseEstimator):
         `batch_size` is the batch the search should have in mind: a tenth of the labels where it is not given.
         """
         self._check_parameters()
+        if X is None:
+            X = NoRows(_count(embeddings, probs))
         # Precomputed probabilities name the label space; otherwise it is what has been labeled so far.
         columns = _columns(probs) if classes is None else None
         built = Pool.build(
             X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, rejected=rejected, costs=costs,
             num_classes=columns, classes=classes, from_probs=columns is not None, task=self._task(probs, classes),
         )  # fmt: skip
+        built.rows.encoder = self.encoder
         if built.task == "regression":
             if probs is not None:
                 raise InvalidInput("got probs in a regression, which has no classes; wanted embeddings, or a model")
@@ -236,6 +250,8 @@ class AutoAL(BaseEstimator):
             raise InvalidInput("got y_val, but no X_val; wanted both or neither")
         with self._shown():
             state, adapter, seconds = self._state(built, embeddings, probs, X_val, y_val)
+            self._read_as += [note for note in built.rows.notes if note not in self._read_as]
+            self._say()
             with isolated(derive_seed(state.seed, "search")):  # whatever draws in there, draws from the seed
                 fitted = self._search(state, batch_size, seconds, foreign_features=embeddings is not None)
         # Together and last: a call that fails leaves the earlier pool with the earlier search.
@@ -261,7 +277,12 @@ class AutoAL(BaseEstimator):
             utilities=self.pool_.scatter(selection.utilities.cpu()),
             weights=dict(selection.weights),
             votes={name: vote.cpu().numpy() for name, vote in selection.votes.items()},
-            diagnostics={**selection.diagnostics, "seconds": seconds, "peak_bytes": peak_bytes()},
+            diagnostics={
+                **selection.diagnostics,
+                "read_as": [str(note) for note in self._read_as],
+                "seconds": seconds,
+                "peak_bytes": peak_bytes(),
+            },
         )
         if fitted.audit is not None and fitted.audit.alarm:
             warnings.warn(f"the audit sees no gain over random points: {fitted.audit}", UserWarning, stacklevel=2)
@@ -423,6 +444,15 @@ class AutoAL(BaseEstimator):
             raise InvalidInput(f"got callbacks={self.callbacks!r}; wanted a list of callables(selector, query)")
         search_config(self.search)
         resolve_candidates(self.candidates)
+        check_encoder(self.encoder)
+
+    def _say(self) -> None:
+        """What was inferred from the rows and labels, once for each selector."""
+        known = self.__dict__.setdefault("_said", set())
+        fresh = [note for note in self._read_as if note not in known and not isinstance(note, Quiet)]
+        known.update(fresh)
+        if fresh:
+            warnings.warn("; ".join(fresh), AutoALWarning, stacklevel=4)
 
     def _task(self, probs: Any, classes: Any) -> str:
         """`task`; where it is "auto", a regressor means a regression, whatever its targets look like."""
@@ -460,8 +490,8 @@ class AutoAL(BaseEstimator):
             adapter = PrecomputedModel(**given)
         else:
             adapter = as_adapter(
-                self.model, pool.rows.row_shape, pool.num_classes,
-                device=device, progress=self._report if self.progress else None, **given,
+                self.model, None, pool.num_classes, rows=pool.rows, n_labeled=len(pool.labeled), device=device,
+                progress=self._report if self.progress else None, **given,
             )  # fmt: skip
         if X_val is not None and (given or isinstance(adapter, PrecomputedModel)):
             raise InvalidInput(
@@ -473,6 +503,9 @@ class AutoAL(BaseEstimator):
             seed=derive_seed(seed, "model"), classes=pool.classes,
         )  # fmt: skip
         seconds = {"train": perf_counter() - began}
+        self._read_as = [*pool.notes, *getattr(adapter, "notes", [])]
+        if self.model is None and not isinstance(adapter, PrecomputedModel):
+            self._read_as.append(Quiet(f"no model was given, so it is {_named(adapter)}"))
         began = perf_counter()
         self._report("model outputs", 0, 1)
         needs = self.needs_for(pool.task)
@@ -691,17 +724,17 @@ def _validation(
     adapter: ModelAdapter, X_val: Any, y_val: Any, pool: Pool, needs: frozenset[str], seed: int, device: torch.device
 ) -> Validation:
     """Outputs and labels of the user's validation points; raises InvalidInput where they do not fit the others."""
-    if isinstance(pool.rows, FrameRows) and isinstance(X_val, pd.DataFrame):
-        rows: Rows = pool.rows.encoded_alike(X_val, "X_val")
-    else:
-        rows = as_rows(X_val, what="X_val")
+    rows = as_rows(X_val, what="X_val")
     given = None if y_val is None else label_array(y_val, "y_val")
     if given is None or len(given) != len(rows):
         got = "no y_val" if given is None else f"y_val of length {len(given)}"
         raise InvalidInput(f"got X_val of {len(rows)} rows and {got}; wanted one label for each row")
-    if tuple(rows.row_shape) != tuple(pool.rows.row_shape):
+    if rows.kind != pool.rows.kind:
+        raise InvalidInput(f"got X_val of {rows.kind}; wanted {pool.rows.kind}, as in X")
+    if isinstance(rows, EncodedRows) and isinstance(pool.rows, Faces):
+        rows.encode_as(pool.rows)
+    elif tuple(rows.row_shape) != tuple(pool.rows.row_shape):
         raise InvalidInput(f"got X_val rows of shape {rows.row_shape}; wanted {pool.rows.row_shape}, as in X")
-    check_finite(rows, what="X_val")
     labels = _validation_labels(given, pool).to(device)
     indices = torch.arange(len(rows))
     outputs = adapter.outputs(rows, indices, needs & adapter.provides, seed=seed, device=device)
@@ -721,6 +754,26 @@ def _validation_labels(given: Any, pool: Pool) -> Tensor:
     if unseen:
         raise InvalidInput(f"y_val holds classes that y does not: {', '.join(unseen[:5])}; label a point of each first")
     return torch.tensor([number[label] for label in given.tolist()])
+
+
+def _named(adapter: Any) -> str:
+    """The model of the package in words."""
+    estimator = getattr(adapter, "estimator", None)
+    if estimator is None:
+        return f"a small network ({type(getattr(adapter, 'module', None)).__name__})"
+    steps = [type(step).__name__.lstrip("_") for _, step in getattr(estimator, "steps", [("", estimator)])]
+    return " and ".join(step for step in steps if step not in ("FunctionTransformer", "Encoded"))
+
+
+def _count(embeddings: Any, probs: Any) -> int:
+    """Rows, where there are only precomputed outputs. Raises InvalidInput where there are none of those either."""
+    for name, values in (("embeddings", embeddings), ("probs", probs)):
+        if values is not None:
+            try:
+                return len(values)
+            except TypeError as error:
+                raise InvalidInput(f"got {name} of type {type(values).__name__}; wanted an array (n, D)") from error
+    raise InvalidInput("got X=None; wanted the rows, or embeddings= or probs= of a model of your own")
 
 
 def _columns(probs: Any) -> int | None:

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from autoal.data import Rows
+from autoal.models.defaults import has_gaps
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import derive_seed, generator, isolated
 from autoal.selectors import Query
@@ -45,7 +46,7 @@ def cold_start(
 
     Clusters are those of `embeddings` (n, D) where they are given, else of the standardised inputs.
     """
-    row_bytes = 8 * int(np.prod(rows.row_shape))
+    row_bytes = 8 * max(1, rows.cost)
     most = max(4 * batch_size, min(MOST_ROWS, MOST_BYTES // row_bytes))
     pool = open_rows
     if len(pool) > most:
@@ -76,7 +77,13 @@ def cold_start(
 
 def _features(rows: Rows, chosen: np.ndarray[Any, np.dtype[np.int64]], embeddings: Any, seed: int) -> Tensor:
     """(n, up to WIDTH) float32."""
-    x: Any = rows.native(chosen) if embeddings is None else np.asarray(embeddings, dtype=np.float64)[chosen]
+    x: Any
+    if embeddings is not None:
+        x = np.asarray(embeddings, dtype=np.float64)[chosen]
+    elif rows.encoder is not None or rows.kind not in ("numbers", "pictures") or has_gaps(rows):
+        x = rows.encoded(chosen).numpy().astype(np.float64)
+    else:
+        x = rows.form(rows.forms[1] if rows.kind == "pictures" else rows.forms[0], chosen)
     if not sparse.issparse(x):
         x = StandardScaler().fit_transform(x)
     width = min(WIDTH, x.shape[0] - 1, x.shape[1] - 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autoal.data import Rows, check_finite
+from autoal.data import Rows
 from autoal.errors import InvalidInput
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
@@ -53,7 +53,6 @@ def make_session(
         raise InvalidInput(f"got random_state={random_state!r}; wanted an integer, or None for any")
     with being_made(Path(folder)) as made:
         rows, about = store_inputs(X, made.path)
-        check_finite(rows)
         names = Ids(ids, len(rows))
         task, known, labels = first_labels(y, labeled, len(rows), task)
         space = LabelSpace.of(task, classes)

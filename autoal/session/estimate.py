@@ -85,7 +85,7 @@ def _estimate(
     predicted: torch.Tensor | None = None
     for fold, (train, test) in enumerate(parts):
         with isolated(derive_seed(seed, "estimate", fold)):
-            adapter = as_adapter(model, rows.row_shape, classes, device=resolve_device(device))
+            adapter = as_adapter(model, None, classes, rows=rows, n_labeled=len(train), device=resolve_device(device))
             own = derive_seed(seed, "estimate", fold)
             fit_model(adapter, rows, at[train], targets[train], classes, seed=own, classes=table)
             said = adapter.predict_log_probs(rows, at[test]) if classes else adapter.predict_means(rows, at[test])

@@ -4,9 +4,10 @@
 |---|---|
 | path of a `.npy` file, or an array mapped from one | its path; the file must stay as it is |
 | array, tensor, list | `X.npy` |
-| DataFrame | `X.npz`, a column each: numbers as they are, text and categories by code |
+| DataFrame of pandas or polars, texts | `X.parquet` |
+| path of a `.csv` or `.parquet` file, or of a folder of pictures | its path; it must stay as it is |
 | scipy sparse matrix | `X.npz` |
-| Dataset, or anything else | not at all: pass it to `Session.open` again |
+| Dataset, dict of arrays, list of objects | not at all: pass it to `Session.open` again |
 
 Nothing is pickled. A fingerprint (shape and 64 rows) says whether it is the same data again.
 """
@@ -24,12 +25,16 @@ from scipy import sparse
 
 from autoal.data import Rows, as_rows
 from autoal.data.arrays import ArrayRows, SparseRows
+from autoal.data.faces import EncodedRows
 from autoal.data.frames import FrameRows
+from autoal.data.texts import TextRows
 from autoal.errors import DataMissing, InvalidInput, RunError
 
 __all__ = ["load_inputs", "same_inputs", "store_inputs"]
 
 Record = dict[str, Any]
+JSON = "json:"
+FILES = {"array": "X.npy", "sparse": "X.npz", "frame": "X.npz"}
 
 
 def store_inputs(X: Any, folder: Path) -> tuple[Rows, Record]:
@@ -43,16 +48,60 @@ def store_inputs(X: Any, folder: Path) -> tuple[Rows, Record]:
     if path is not None:
         kind = "path"
     elif isinstance(rows, FrameRows):
-        kind = "frame"
-        _store_frame(rows.frame(slice(None)), folder / "X.npz")
+        kind = "table" if rows.is_pandas else "polars"
+        store_table(rows.native(slice(None)), folder / "X.parquet")
+    elif isinstance(rows, TextRows):
+        kind = f"texts in {_container(rows.texts)}"
+        store_table(pd.DataFrame({"text": _text_column(rows)}), folder / "X.parquet")
     elif isinstance(rows, SparseRows):
         kind = "sparse"
         sparse.save_npz(folder / "X.npz", rows.matrix)
     elif isinstance(rows, ArrayRows):
         kind = "array"
         np.save(folder / "X.npy", rows.array, allow_pickle=False)
-    about = {"kind": kind, "rows": len(rows), "row_shape": list(rows.row_shape), "fingerprint": rows.fingerprint()}
+    about = {"kind": kind, "rows": len(rows), "row_shape": shape_of(rows), "fingerprint": rows.fingerprint()}
     return rows, about if path is None else {**about, "path": str(path)}
+
+
+def shape_of(rows: Rows) -> list[int]:
+    """The shape of a row as its owner sees it: columns of a table, none of a text."""
+    if isinstance(rows, FrameRows):
+        return [len(rows.columns)]
+    return [] if isinstance(rows, EncodedRows) or rows.kind == "any" else list(rows.row_shape)
+
+
+def _container(texts: Any) -> str:
+    return type(texts).__name__ if isinstance(texts, list | pd.Series | np.ndarray) else "list"
+
+
+def _text_column(rows: TextRows) -> list[Any]:
+    given = rows.native(slice(None))
+    values = given.reshape(-1).tolist() if isinstance(given, np.ndarray) else list(given)
+    return [value if isinstance(value, str) else None for value in values]
+
+
+def _texts_again(kind: str, path: Path) -> Any:
+    column = pd.read_parquet(path)["text"].astype(object)
+    values = [value if isinstance(value, str) else None for value in column.tolist()]
+    if kind.endswith("Series"):
+        return pd.Series(values, dtype=object)
+    return np.asarray(values, dtype=object) if kind.endswith("ndarray") else values
+
+
+def store_table(table: Any, path: Path) -> None:
+    """A frame of pandas or polars as parquet. Raises InvalidInput for columns that no table file holds."""
+    try:
+        if isinstance(table, pd.DataFrame):
+            _plain_columns(table).to_parquet(path)
+        else:
+            table.write_parquet(path)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # pyarrow and polars have many, none of which says which column it is
+        raise InvalidInput(
+            f"the frame cannot be stored in the session ({error}); give each column values of one type, or pass "
+            "the path of a .parquet file of your own"
+        ) from error
 
 
 def load_inputs(about: Record, folder: Path) -> Rows:
@@ -60,15 +109,17 @@ def load_inputs(about: Record, folder: Path) -> Rows:
     others by now."""
     if about["kind"] == "outside":
         raise DataMissing(f"{folder} does not hold its pool; pass it again: Session.open({str(folder)!r}, X)")
-    path = (
-        Path(about["path"]) if about["kind"] == "path" else folder / ("X.npy" if about["kind"] == "array" else "X.npz")
-    )
-    if not path.is_file():
+    path = Path(about["path"]) if about["kind"] == "path" else folder / FILES.get(about["kind"], "X.parquet")
+    if not path.exists():
         raise DataMissing(
             f"the pool of {folder} is not at {path} any more; put it back, or pass it: Session.open({str(folder)!r}, X)"
         )
     try:
-        if about["kind"] == "frame":
+        if about["kind"] in ("table", "polars"):
+            return same_inputs(as_rows(_load_table(about["kind"], path)), about, folder)
+        if about["kind"].startswith("texts in"):
+            return same_inputs(as_rows(_texts_again(about["kind"], path)), about, folder)
+        if about["kind"] == "frame":  # as version 0.1.0 stored it
             return same_inputs(as_rows(_load_frame(path)), about, folder)
         return same_inputs(as_rows(sparse.load_npz(path) if about["kind"] == "sparse" else path), about, folder)
     except (OSError, ValueError, KeyError) as error:
@@ -79,10 +130,12 @@ def load_inputs(about: Record, folder: Path) -> Rows:
 
 def same_inputs(rows: Rows, about: Record, folder: Path) -> Rows:
     """`rows`, once they are those of the session. Raises RunError where they are not."""
-    if len(rows) != about["rows"] or list(rows.row_shape) != about["row_shape"]:
-        now, then = (len(rows), *rows.row_shape), (about["rows"], *about["row_shape"])
+    old = about["kind"] == "frame"
+    if len(rows) != about["rows"] or (not old and shape_of(rows) != about["row_shape"]):
+        now, then = (len(rows), *shape_of(rows)), (about["rows"], *about["row_shape"])
         raise RunError(f"got a pool of shape {now}, but {folder} was created with {then}; wanted the same rows")
-    if rows.fingerprint() != about["fingerprint"]:
+    # The hash of a frame was another in version 0.1.0; its rows lie in the folder.
+    if not old and rows.fingerprint() != about["fingerprint"]:
         raise RunError(
             f"the pool is of the same shape as that of {folder}, but other numbers are in it; wanted the same rows in "
             "the same order, since labels belong to rows"
@@ -90,8 +143,48 @@ def same_inputs(rows: Rows, about: Record, folder: Path) -> Rows:
     return rows
 
 
+def _plain_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The frame with columns of mixed values as JSON, under a name that says so: a column of a table file has one
+    type."""
+    made = table.copy(deep=False)
+    for place, kind in enumerate(table.dtypes):
+        if kind.kind == "O":
+            values = [None if _gap(value) else value for value in table.iloc[:, place].tolist()]
+            if len({type(value) for value in values if value is not None}) > 1:
+                plain = [value.item() if isinstance(value, np.generic) else value for value in values]
+                texts = [None if value is None else json.dumps(value) for value in plain]
+                made.isetitem(place, np.asarray(texts, dtype=object))
+                made.columns = [*made.columns[:place], f"{JSON}{made.columns[place]}", *made.columns[place + 1 :]]
+    return made
+
+
+def _objects(values: list[Any]) -> np.ndarray:
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+def _gap(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def _load_table(kind: str, path: Path) -> Any:
+    if kind == "table":
+        table = pd.read_parquet(path)
+        for place, name in enumerate(table.columns):
+            if str(name).startswith(JSON):
+                values = [None if text is None else json.loads(text) for text in table.iloc[:, place].tolist()]
+                table.isetitem(place, _objects(values))
+        return table.rename(columns=lambda name: name.removeprefix(JSON) if isinstance(name, str) else name)
+    try:
+        import polars
+    except ImportError as error:
+        raise DataMissing(f"{path} was a frame of polars; pip install polars, or pass X to Session.open") from error
+    return polars.read_parquet(path)
+
+
 def _path_of(X: Any) -> Path | None:
-    """Where the whole of `X` lies as a .npy file, or None."""
+    """Where the whole of `X` lies on disk, or None."""
     if isinstance(X, str | Path):
         return Path(os.path.abspath(X))
     name = getattr(X, "filename", None) if isinstance(X, np.memmap) else None
@@ -104,31 +197,6 @@ def _path_of(X: Any) -> Path | None:
     same = isinstance(whole, np.memmap) and whole.offset == X.offset  # a part of the file has another place or shape
     alike = same and whole.shape == X.shape and whole.dtype == X.dtype and whole.strides == X.strides
     return Path(os.path.abspath(name)) if alike else None
-
-
-def _store_frame(frame: pd.DataFrame, path: Path) -> None:
-    """One array for each column, and beside it what to make of it."""
-    columns: list[Record] = []
-    arrays: dict[str, Any] = {}
-    for place in range(frame.shape[1]):
-        column = frame.iloc[:, place]
-        name = frame.columns[place]
-        kind: Any = getattr(column.dtype, "numpy_dtype", column.dtype)
-        about: Record = {"name": name if isinstance(name, str | int) else str(name), "dtype": str(column.dtype)}
-        if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
-            if column.isna().any():  # true and false with gaps; numbers with gaps are refused before
-                about["dtype"] = "object"
-                column = column.astype(object)
-            else:
-                arrays[f"c{place}"] = column.to_numpy(dtype=kind)
-                columns.append(about)
-                continue
-        coded = pd.Categorical(column if isinstance(column.dtype, pd.CategoricalDtype) else column.map(_text))
-        about["values"] = [_text(value) for value in coded.categories]
-        about["ordered"] = bool(coded.ordered)
-        arrays[f"c{place}"] = np.asarray(coded.codes, dtype=np.int32)
-        columns.append(about)
-    np.savez(path, about=np.asarray(json.dumps(columns)), **arrays)
 
 
 def _load_frame(path: Path) -> pd.DataFrame:
@@ -145,7 +213,3 @@ def _load_frame(path: Path) -> pd.DataFrame:
                 values = pd.Series(values).astype(about["dtype"])
             made.append(pd.Series(values, name=about["name"]))
     return pd.concat(made, axis=1)
-
-
-def _text(value: Any) -> Any:
-    return value if value is None or value is pd.NA or value != value else str(value)

@@ -56,8 +56,12 @@ def write_report(session: Session, *, estimate: bool = True) -> Path:
         facts=[
             ("created", manifest["created"]),
             ("task", session.task + (", classes fixed" if manifest["classes"] else "")),
-            ("pool", f"{status['points']} rows of shape {tuple(manifest['data']['row_shape'])}"),
-            ("model", "the built-in network" if manifest["model"] is None else manifest["model"]["what"]),
+            (
+                "pool",
+                f"{status['points']} rows of shape {tuple(manifest['data']['row_shape'])} ({manifest['data']['kind']})",
+            ),
+            ("read as", "; ".join(state.asks[-1]["diagnostics"].get("read_as", [])) if state.asks else ""),
+            ("model", "the one that suits the rows" if manifest["model"] is None else manifest["model"]["what"]),
             ("candidates", ", ".join(manifest["candidates"])),
             ("mode", manifest["mode"]),
             ("seed", str(manifest["seed"])),

@@ -60,7 +60,10 @@ def test_the_three_array_form_counts_rows_of_the_pool():
 
 def test_two_frames_are_encoded_together():
     pool = Pool.build(pd.DataFrame({"c": ["x", "y"]}), [0, 1], pd.DataFrame({"c": ["z", "x", "x"]}, index=[7, 8, 9]))
-    assert pool.rows.take(pool.unlabeled).tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0]]
+    assert pool.rows.native(pool.unlabeled)["c"].tolist() == ["z", "x", "x"]
+    encoded = pool.rows.take(torch.arange(5))
+    assert encoded[0].equal(encoded[3]) and encoded[3].equal(encoded[4])
+    assert not encoded[0].equal(encoded[1]) and not encoded[1].equal(encoded[2])
 
 
 @pytest.mark.parametrize(
@@ -206,13 +209,10 @@ def test_costs_of_labeled_rows_are_not_looked_at():
     assert pool.costs.tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_rows_with_nan_are_refused_by_their_own_number():
+def test_gaps_are_for_the_model_to_take_or_refuse():
     bad = X.copy()
     bad[5, 0] = np.nan
-    with pytest.raises(InvalidInput, match=r"\[5\]"):
-        Pool.build(bad, **with_labels)
-    with pytest.raises(InvalidInput, match=r"rows of X_pool .*\[5\]"):
-        Pool.build(X[:2], [0, 1], bad)
+    assert np.isnan(Pool.build(bad, **with_labels).rows.native(torch.tensor([5]))[0, 0])
 
 
 TARGETS = [NAN, 0.5, NAN, NAN, -1.0, NAN, 2.25, NAN]

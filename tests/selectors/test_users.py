@@ -21,10 +21,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from skrub import TableVectorizer
 from torch import nn
 
 from autoal import AutoAL, Query
 from autoal.data import load_dataset
+from autoal.data.items import Items
+from autoal.errors import AutoALWarning, InvalidInput
 from autoal.models import PrecomputedModel, SmallCNN, TorchModel, TrainConfig
 from autoal.selectors.autoal import MODES
 from tests.selectors.problems import QUICK, auto, blobs, digits
@@ -164,7 +167,8 @@ def test_labels_as_text(picked):
 
 def test_frames_with_text_columns():
     frame = pd.DataFrame({"size": X[:, 0], "colour": np.array(["red", "blue", "green"])[TRUTH], "x": X[:, 1]})
-    check(auto().fit_query(frame, Y, batch_size=4), Y, 4)
+    with pytest.raises(InvalidInput, match="TableVectorizer"):
+        auto().fit_query(frame, Y, batch_size=4)
     encoded = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["colour"]), remainder="passthrough")
     check(auto(model=make_pipeline(encoded, LogisticRegression())).fit_query(frame, Y, batch_size=4), Y, 4)
 
@@ -173,16 +177,19 @@ def test_validation_frames_are_encoded_as_the_pool_is():
     colours = np.array(["red", "blue", "green"])[TRUTH]
     frame = pd.DataFrame({"size": X[:, 0], "colour": colours})
     other = pd.DataFrame({"size": [0.5, 0.5], "colour": ["violet", "red"]})
-    selector = auto().fit(frame, Y, X_val=other, y_val=[0, 1])
+    model = make_pipeline(TableVectorizer(), LogisticRegression())
+    selector = auto(model=model).fit(frame, Y, X_val=other, y_val=[0, 1])
     seen = selector.fitted_.state.validation.outputs
     row = pd.DataFrame({"size": [0.5], "colour": ["red"]})
-    whole = auto().fit(pd.concat([frame, row], ignore_index=True), [*Y, -1]).fitted_.state.view.pool
+    whole = auto(model=model).fit(pd.concat([frame, row], ignore_index=True), [*Y, -1]).fitted_.state.view.pool
     assert torch.allclose(seen.log_probs[1], whole.log_probs[-1], atol=1e-5)
 
 
 def test_a_torch_dataset(picked):
     data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(TRUTH))
-    check(auto().fit_query(data, Y, batch_size=5), Y, 5)
+    with pytest.warns(AutoALWarning, match="the first part alone"):
+        check(auto().fit_query(data, Y, batch_size=5), Y, 5)
+    check(auto().fit_query(Items(data, label=1), Y, batch_size=5), Y, 5)
 
 
 def test_a_file_that_stays_on_disk(tmp_path, picked):
