@@ -37,7 +37,6 @@ class ConcatRows(Faces):
             )
         self.first, self.second, self.kind, self.what = first, second, first.kind, f"{what[0]} and {what[1]}"
         self.always_finite = all(getattr(part, "always_finite", False) for part in (first, second))
-        self._matrix: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.first) + len(self.second)

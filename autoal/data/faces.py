@@ -49,6 +49,8 @@ class Faces:
     encoder: Any = None
     """The user's encoder; None for the one that suits the rows."""
     _fitted: FittedEncoder | None = None
+    _matrix: Tensor | None = None
+    """The encoded face of all rows, where it is kept."""
 
     def __len__(self) -> int:
         raise NotImplementedError  # of the classes below
@@ -111,6 +113,11 @@ class Faces:
             self._fitted = fit_encoder(self.kind, self.native(slice(None)), self.encoder, self.what)
         return self._fitted
 
+    def use(self, encoder: Any) -> None:
+        """Takes the user's encoder; None leaves what there is."""
+        if encoder is not None and encoder is not self.encoder:
+            self.encoder, self._fitted, self._matrix = encoder, None, None
+
     def encode_as(self, other: Faces) -> None:
         """From now on these rows are encoded as those of `other` are, so that distances between both mean something."""
         self.encoder, self._fitted = other.encoder, None
@@ -121,7 +128,6 @@ class EncodedRows(Faces):
     """Rows that are no numbers by themselves: `take` gives their encoded face, made once for all of them."""
 
     always_finite = True  # gaps are for the user's model to take or refuse; encoders fill them
-    _matrix: Tensor | None = None
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -137,6 +143,11 @@ class EncodedRows(Faces):
 
     def encoded(self, indices: Index) -> Tensor:
         return self.take(indices)
+
+    def use(self, encoder: Any) -> None:
+        """Takes the user's encoder; None leaves what there is."""
+        if encoder is not None and encoder is not self.encoder:
+            self.encoder, self._fitted, self._matrix = encoder, None, None
 
     def encode_as(self, other: Faces) -> None:
         super().encode_as(other)

@@ -233,7 +233,7 @@ class AutoAL(BaseEstimator):
             X, y, X_pool, labeled=labeled, pool=pool, ids=ids, exclude=exclude, rejected=rejected, costs=costs,
             num_classes=columns, classes=classes, from_probs=columns is not None, task=self._task(probs, classes),
         )  # fmt: skip
-        built.rows.encoder = self.encoder
+        built.rows.use(self.encoder)
         if built.task == "regression":
             if probs is not None:
                 raise InvalidInput("got probs in a regression, which has no classes; wanted embeddings, or a model")

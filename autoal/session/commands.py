@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from autoal.data import as_rows
+from autoal.data.sources import LABEL_COLUMNS, Pictures, read_frame
+from autoal.data.texts import is_texts
+from autoal.encoders import load_encoder
 from autoal.errors import DataMissing, InvalidInput
 from autoal.selectors import Query
 from autoal.session.exports import read_answers
@@ -36,12 +39,22 @@ def query(
     out: Annotated[
         Path | None, typer.Option(help=".json (Label Studio), .csv or .jsonl; CSV on stdout if not given.")
     ] = None,
-    pool: Annotated[Path | None, typer.Option(help="The first time: .npy, .csv or .parquet of all points.")] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(help="The first time: all points, as .npy, .csv, .tsv, .parquet, or a folder of pictures."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="The first time: labels there are, as tell takes them, or .npy with gaps.")
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="The first time: column of a table that holds the labels there are.")
+    ] = None,
+    drop: Annotated[
+        str | None, typer.Option(help="The first time: columns of a table that are no inputs, as url,notes.")
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Import path of what makes numbers of rows, as package.module:name; again in each call."),
     ] = None,
     id: IdColumn = None,
     classes: Annotated[str | None, typer.Option(help="The first time: all classes there are, as oak,elm.")] = None,
@@ -64,11 +77,11 @@ def query(
     """Ask for the points to label next, and write them as tasks.
 
     The first call makes the session in FOLDER from --pool; later ones go on, and never ask for a point twice. A .npy
-    pool has to stay where it is; a table is copied. With nothing labeled the first batch is of typical points. The
-    model is a small network that suits the data; for one of your own use autoal.Session in Python.
+    pool and a folder have to stay where they are; a table is copied. With nothing labeled the first batch is of typical
+    points. The model is one that suits the rows; for one of your own use autoal.Session in Python.
 
     Example: autoal query runs/leaves --pool leaves.npy --batch-size 50 --out tasks.json
-    Example: autoal query runs/leaves --batch-size 50 --out tasks.json
+    Example: autoal query runs/reviews --pool reviews.csv --id review --target stars --batch-size 20
     """
     if out is not None:
         _check_output(out)
@@ -81,19 +94,24 @@ def query(
         "task": task,
         "seed": seed,
         "audit": audit,
+        "drop": drop,
     }
+    made = None if encoder is None else load_encoder(encoder)
     progress = None if quiet else True
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
     if is_session(folder):
         given = [f"--{name}" for name, value in first.items() if value is not None]
         if given:
             raise InvalidInput(f"{folder} holds a session, which fixed {', '.join(given)}; leave that out to go on")
-        if pool is not None and pool.suffix != ".npy":
+        if pool is not None and pool.suffix != ".npy" and not pool.is_dir():
             raise InvalidInput(f"{folder} holds its pool already; leave --pool out to go on")
-        session = Session.open(folder, pool, device=device, progress=progress)
+        session = Session.open(folder, pool, encoder=made, device=device, progress=progress)
     elif pool is None:
         raise DataMissing(f"{folder} holds no session yet; name all points with --pool to make one")
     else:
-        X, ids, y = _pool(pool, target, id)
+        X, ids, y, said = _pool(pool, target, id, [part.strip() for part in drop.split(",")] if drop else [])
+        for sentence in said:
+            errors.print(escape(sentence))
         named = _class_names(classes)
         if labels is not None:
             if y is not None:
@@ -102,11 +120,10 @@ def query(
         session = Session.create(
             folder, X, y=y, ids=ids, classes=named, candidates=_portfolio(candidates), task=task or "auto",
             search=None if audit is None else {"audit": audit}, random_state=seed, device=device or "auto",
-            progress=progress,
+            encoder=made, progress=progress,
         )  # fmt: skip
     asked = session.pending_query() if pending else session.ask(batch_size)
     _deliver(asked, out, further)
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
     if "cold_start" in asked.diagnostics:
         errors.print(escape(asked.diagnostics["cold_start"]))
     if "audit" in asked.diagnostics:
@@ -191,28 +208,56 @@ def _deliver(asked: Query, out: Path | None, further: dict[Any, Any] | None) -> 
 
 def _further_fields(path: Path, id: str | None) -> dict[str, dict[str, str]]:
     """Fields of a task by id, written as text."""
-    frame = _read_table(path, as_text=True)
+    frame = read_frame(path, as_text=True)
     column = id or "id"
     if column not in frame.columns:
         raise InvalidInput(f"{path} has the columns {list(frame.columns)}; wanted {column!r} among them, or --id")
     return {str(row.pop(column)): row for row in frame.to_dict("records")}  # type: ignore[misc]
 
 
-def _pool(path: Path, target: str | None, id: str | None) -> tuple[Any, list[Any] | None, Any]:
-    """X, ids and labels in a file of points."""
-    if path.suffix == ".npy":
-        if target is not None or id is not None:
-            raise InvalidInput("--target and --id name columns of a table; with a .npy pool give labels by --labels")
-        return path, None, None
-    frame = _read_table(path)
-    taken = {}
-    for option, column in (("--target", target), ("--id", id)):
-        if column is not None and column not in frame.columns:
-            raise InvalidInput(f"{path} has the columns {list(frame.columns)}; wanted {option} among them")
-        taken[option] = None if column is None else frame.pop(column)
-    ids = None if taken["--id"] is None else taken["--id"].tolist()
-    y = taken["--target"]
-    return frame, ids, None if y is None else y.astype(object).where(y.notna(), None).to_numpy()
+def _pool(
+    path: Path, target: str | None, id: str | None, drop: list[str]
+) -> tuple[Any, list[Any] | None, Any, list[str]]:
+    """X, ids and labels in a file of points or a folder of pictures, and what was taken for what, in sentences."""
+    if path.suffix == ".npy" or path.is_dir():
+        if target is not None or id is not None or drop:
+            raise InvalidInput(
+                "--target, --id and --drop name columns of a table; for a .npy pool or a folder give --labels"
+            )
+        if path.is_dir():
+            return path, Pictures(path).names, None, [f"the ids are the names of the pictures below {path}"]
+        return path, None, None, []
+    if path.suffix not in (".csv", ".tsv", ".parquet"):
+        raise InvalidInput(f"got {str(path)!r}; wanted .npy, .csv, .tsv, .parquet, or a folder of pictures")
+    frame = read_frame(path)
+    said = []
+    columns = [str(column) for column in frame.columns]
+    frame.columns = pd.Index(columns)
+    if id is None and target != "id" and "id" not in drop and "id" in columns and frame["id"].is_unique:
+        id = "id"
+        said.append("the column 'id' is taken for the ids (--id names another, --drop id leaves it out)")
+    for option, column in (("--target", target), ("--id", id), *(("--drop", column) for column in drop)):
+        if column is not None and column not in columns:
+            raise InvalidInput(f"{path} has the columns {columns}; wanted {option} {column!r} among them")
+    ids = None if id is None else frame.pop(id).tolist()
+    y = None if target is None else frame.pop(target)
+    frame = frame.drop(columns=[column for column in drop if column in frame.columns])
+    looks = [column for column in frame.columns if column.lower() in LABEL_COLUMNS]
+    if looks and y is None:
+        if frame[looks[0]].notna().any():
+            raise InvalidInput(
+                f"the column {looks[0]!r} of {path} looks like labels, and would be an input; wanted --target "
+                f"{looks[0]} where it holds those there are, or --drop {looks[0]}"
+            )
+        frame = frame.drop(columns=looks[:1])
+        said.append(f"the column {looks[0]!r} is empty, and was left out")
+    if frame.shape[1] == 0:
+        raise InvalidInput(f"{path} has no column beside those of ids and labels; wanted the rows themselves too")
+    X: Any = frame
+    if frame.shape[1] == 1 and is_texts(frame.iloc[:, 0]):
+        X = pd.Series(frame.iloc[:, 0].tolist(), dtype=object)
+        said.append(f"the rows are the texts of the column {frame.columns[0]!r}")
+    return X, ids, None if y is None else y.astype(object).where(y.notna(), None).to_numpy(), said
 
 
 def _labels(path: Path, id: str | None, X: Any, ids: list[Any] | None, space: LabelSpace) -> Any:
@@ -233,16 +278,3 @@ def _labels(path: Path, id: str | None, X: Any, ids: list[Any] | None, space: La
             raise InvalidInput(f"{answer.where}{answer.id!r} is not among the {len(names)} ids of the pool")
         y[row] = label
     return y
-
-
-def _read_table(path: Path, as_text: bool = False) -> pd.DataFrame:
-    if path.suffix not in (".csv", ".parquet"):
-        raise InvalidInput(f"got {str(path)!r}; wanted .npy, .csv or .parquet")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=str, keep_default_na=False) if as_text else pd.read_csv(path)
-    except FileNotFoundError as error:
-        raise DataMissing(f"{str(path)!r} is not there; check the path") from error
-    except (ImportError, OSError, ValueError) as error:
-        raise InvalidInput(f"{str(path)!r} cannot be read as a table ({error})") from error

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from autoal.data import Rows
+from autoal.encoders import check_encoder
 from autoal.errors import InvalidInput
+from autoal.models import is_regressor_model
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
 from autoal.session.answers import Answer, settle
-from autoal.session.describe import describe_model
+from autoal.session.describe import describe_encoder, describe_model
 from autoal.session.folder import being_made
 from autoal.session.ids import Ids
 from autoal.session.inputs import store_inputs
@@ -46,6 +48,7 @@ def make_session(
     random_state: Any,
     time_limit: float | None,
     strict: bool,
+    encoder: Any = None,
 ) -> Rows:
     """Makes the folder of a session, arguments as in `Session.create`, and gives the rows of the pool."""
     seed = fresh_seed() if random_state is None else random_state
@@ -54,6 +57,10 @@ def make_session(
     with being_made(Path(folder)) as made:
         rows, about = store_inputs(X, made.path)
         names = Ids(ids, len(rows))
+        check_encoder(encoder)
+        rows.use(encoder)
+        if task == "auto" and is_regressor_model(model):
+            task = "regression"
         task, known, labels = first_labels(y, labeled, len(rows), task)
         space = LabelSpace.of(task, classes)
         selector = AutoAL(
@@ -78,6 +85,7 @@ def make_session(
                 "ids": names.given is not None,
                 "costs": costs is not None,
                 "model": describe_model(model),
+                "encoder": None if encoder is None else describe_encoder(encoder),
                 "versions": package_versions(),
                 "created": now(),
             }

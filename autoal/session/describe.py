@@ -15,7 +15,7 @@ from torch import nn
 from autoal.disk import differences
 from autoal.errors import AutoALWarning
 
-__all__ = ["describe_model", "warn_of_changes"]
+__all__ = ["describe_encoder", "describe_model", "warn_of_changes"]
 
 LONGEST = 400
 """Characters of a description that are kept; the digest is of all of them."""
@@ -37,6 +37,12 @@ def describe_model(model: Any) -> dict[str, str] | None:
             digest.update(tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
     short = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
     return {"what": short, "digest": digest.hexdigest()[:16]}
+
+
+def describe_encoder(encoder: Any) -> str:
+    """The encoder in words that are the same in every process."""
+    text = _words(encoder)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 def _words(value: Any) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from autoal.data import as_rows
 from autoal.disk import dumps
+from autoal.encoders import check_encoder
 from autoal.errors import AutoALError, InvalidInput, PoolExhausted
 from autoal.selectors import AutoAL, Query
 from autoal.session.answers import Answer, answers_of, listed, settle
@@ -57,9 +58,12 @@ class Session:
     (4, 4)
     """
 
-    def __init__(self, folder: Folder, *, model: Any = None, device: Any = None, progress: Any = None) -> None:
+    def __init__(
+        self, folder: Folder, *, model: Any = None, encoder: Any = None, device: Any = None, progress: Any = None
+    ) -> None:
         """For `create` and `open`, which check what they pass."""
         self._folder, self._model, self._device, self._progress = folder, model, device, progress
+        self._encoder = encoder
         self._manifest = folder.manifest()
         self._space = LabelSpace(self._manifest["task"], self._manifest["classes"])
         count = self._manifest["data"]["rows"]
@@ -90,17 +94,20 @@ class Session:
         random_state: Any = None,
         time_limit: float | None = None,
         strict: bool = False,
+        encoder: Any = None,
         progress: Any = None,
     ) -> Self:
         """A new session in `folder`, which must not exist, or be empty.
 
-        X (n, ...) is the whole pool. The path of a `.npy` file is remembered and must stay; arrays, tensors, frames and
-        sparse matrices are copied into the folder; a Dataset is not, and `open` wants it again. `y` holds what is
+        X (n, ...) is the whole pool. The path of a `.npy` file, of a table or of a folder of pictures is remembered and
+        must stay; arrays, tensors, frames, texts and sparse matrices are copied into the folder; a Dataset, a dict of
+        arrays and a list of other objects are not, and `open` wants them again. `y` holds what is
         labeled already (NaN, -1 or None where nothing is, or `labeled` says which rows). `ids` (n,) are integers or
         text, row numbers otherwise. With `classes` a label outside them is refused; without, new classes may turn up.
         `costs` (n,) are prices. A session without labels is a classification unless `task` says "regression".
 
-        The rest is as in `AutoAL`, and is fixed for the session. A model cannot be stored: give `open` the same one.
+        The rest is as in `AutoAL`, and is fixed for the session. A model, and an encoder, cannot be stored: give `open`
+        the same ones.
         Best is a function that makes an nn.Module, since a module's present weights are part of what it is.
 
         Raises InvalidInput on bad input, RunError where the folder is in use.
@@ -108,9 +115,9 @@ class Session:
         rows = make_session(
             folder, X, y=y, labeled=labeled, ids=ids, classes=classes, costs=costs, candidates=candidates, model=model,
             task=task, mode=mode, search=search, device=device, random_state=random_state, time_limit=time_limit,
-            strict=strict,
+            strict=strict, encoder=encoder,
         )  # fmt: skip
-        session = cls(Folder(os.path.abspath(folder)), model=model, device=device, progress=progress)
+        session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
         session._rows = rows
         return session
 
@@ -121,6 +128,7 @@ class Session:
         X: Any = None,
         model: Any = None,
         *,
+        encoder: Any = None,
         device: Any = None,
         progress: Any = None,
     ) -> Self:
@@ -133,9 +141,11 @@ class Session:
 
         Raises DataMissing where there is no session, RunError where `X` is another pool or the journal was changed.
         """
-        session = cls(Folder(os.path.abspath(folder)), model=model, device=device, progress=progress)
+        check_encoder(encoder)
+        session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
         if X is not None:
             session._rows = same_inputs(as_rows(X), session._manifest["data"], session._folder.path)
+            session._rows.use(encoder)
         with contextlib.suppress(AutoALError):  # another process writes, or the folder is read-only: nothing to mend
             with session._folder.lock(wait_s=0.0):
                 session._state(mend=True)
@@ -346,11 +356,14 @@ class Session:
         if self._model is None and any(record["given"] for record in asks):
             return "The batches were asked for with outputs of a model of your own."
         key = describe_model(self._model)
-        return cross_validated(
-            self._inputs(), list(moments), self.task, model=self._model,
-            device=self._device or self._manifest["device"], seed=self._manifest["seed"],
-            key=key["digest"] if key else "", cache=self.folder / "estimates.json",
-        )  # fmt: skip
+        try:
+            return cross_validated(
+                self._inputs(), list(moments), self.task, model=self._model,
+                device=self._device or self._manifest["device"], seed=self._manifest["seed"],
+                key=key["digest"] if key else "", cache=self.folder / "estimates.json",
+            )  # fmt: skip
+        except AutoALError as error:  # a part of the labels that the model does not take is no reason for no page
+            return f"The model could not be trained on a part of the labels: {error}"
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{count} {what}" for what, count in self.status().items() if what != "classes")
@@ -389,4 +402,11 @@ class Session:
     def _inputs(self) -> Any:
         if self._rows is None:
             self._rows = load_inputs(self._manifest["data"], self._folder.path)
+            self._rows.use(self._encoder)
+        described = self._manifest.get("encoder")
+        if described is not None and self._encoder is None:
+            raise InvalidInput(
+                f"this session was created with the encoder {described}; pass it again: "
+                f"Session.open({str(self._folder.path)!r}, encoder=...)"
+            )
         return self._rows
