@@ -11,9 +11,9 @@ from autoal.errors import InvalidInput
 from autoal.rng import generator
 from autoal.search.relax import soft_top_k
 from autoal.search.variance import NOISE, greedy_variance, kernel, posterior
-from autoal.strategies._coverage import greedy_coverage
-from autoal.strategies._dpp import greedy_map
 from autoal.strategies.base import random_ties
+from autoal.strategies.parts.coverage import greedy_coverage
+from autoal.strategies.parts.dpp import greedy_map
 
 __all__ = ["compose_episode", "compose_pool"]
 

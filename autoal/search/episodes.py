@@ -33,7 +33,7 @@ from autoal.search.ranks import evidence_of
 from autoal.search.simulated import SimulatedModel
 from autoal.search.space import Space, beside_predictions, coverage_rows, log_reference_distance, squared_distances
 from autoal.strategies import Proposal, Strategy
-from autoal.strategies._coverage import smallest_labeled_distance
+from autoal.strategies.parts.coverage import smallest_labeled_distance
 
 __all__ = [
     "Episodes",

@@ -13,7 +13,7 @@ from autoal.search.episodes import balancing, bandwidth, episode_sizes, importan
 from autoal.search.space import Space
 from autoal.selectors import AutoAL, RoundState
 from autoal.strategies import resolve_candidates
-from autoal.strategies.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
 from tests.search.planted import Dice, make_world
 
 CONFIG = SearchConfig(value_heads=2)
