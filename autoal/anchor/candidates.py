@@ -10,10 +10,11 @@ import torch
 
 from autoal.outputs import PoolView
 from autoal.rng import generator
-from autoal.search.episodes import NamedCandidate
-from autoal.strategies import Proposal
+from autoal.strategies import Proposal, Strategy
 
-__all__ = ["Asked", "ask_candidates"]
+__all__ = ["Asked", "NamedCandidate", "ask_candidates"]
+
+NamedCandidate = tuple[str, Strategy]
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autoal.anchor.candidates import NamedCandidate
+from autoal.anchor.ranks import pick_matrix
 from autoal.compute import chunks
 from autoal.data import as_rows
 from autoal.models.nets import ResNet18, default_net
 from autoal.models.standardise import Standardise
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import derive_seed, generator, isolated
-from autoal.search.config import PaperConfig
-from autoal.search.episodes import NamedCandidate
-from autoal.search.ranks import pick_matrix
+from autoal.settings import PaperConfig
 from autoal.strategies import Proposal
 
 __all__ = [

@@ -3,9 +3,9 @@
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from autoal.anchor.open_set import log_known
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
-from autoal.search.open_set import log_known
 from autoal.selectors import AutoAL, RoundState
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoal.search.fit_net import fit_heads, head_log_probs, with_bias
+from autoal.anchor.heads import fit_heads, head_log_probs, with_bias
 
 __all__ = ["log_known"]
 

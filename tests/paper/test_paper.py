@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from autoal.outputs import ModelOutputs, PoolView
-from autoal.rng import generator
-from autoal.search.config import PaperConfig
-from autoal.search.paper import (
+from autoal.paper.search import (
     Game,
     PaperSearchNet,
     count_regulariser,
@@ -17,7 +15,9 @@ from autoal.search.paper import (
     relaxed_scores,
     run_paper_search,
 )
+from autoal.rng import generator
 from autoal.selectors import AutoAL, RoundState
+from autoal.settings import PaperConfig
 from autoal.strategies import CANDIDATES
 
 

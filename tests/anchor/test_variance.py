@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from autoal.anchor import variance
+from autoal.anchor.variance import NOISE, greedy_variance, kernel, posterior
 from autoal.rng import generator
-from autoal.search import variance
-from autoal.search.variance import NOISE, greedy_variance, kernel, posterior
 
 
 def task(n=40, labeled=6, seed=0):

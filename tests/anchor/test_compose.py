@@ -9,21 +9,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch.nn import functional
 
 from autoal import AutoAL
+from autoal.anchor.committee import agreement, bagged_and_halved, bagged_heads, halves
+from autoal.anchor.compose import compose_pool
+from autoal.anchor.heads import fit_heads, head_log_probs, head_outputs, with_bias
+from autoal.anchor.space import Space, beside_predictions, coverage_rows
 from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
-from autoal.search.compose import compose_pool
-from autoal.search.fit_net import (
-    agreement,
-    bagged_and_halved,
-    bagged_heads,
-    fit_heads,
-    halves,
-    head_log_probs,
-    head_outputs,
-    with_bias,
-)
-from autoal.search.space import Space, beside_predictions, coverage_rows
 
 
 def pool(n: int = 12, seed: int = 0):
@@ -179,7 +171,7 @@ def test_the_rows_of_a_pool_are_put_beside_its_predictions_in_chunks(monkeypatch
     x, probs = torch.randn(50, 6, generator=rng), torch.rand(50, 3, generator=rng).softmax(1)
     view = PoolView(*[ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))], torch.arange(10) % 2, 2)
     space = Space.of(view, 64, rng)
-    monkeypatch.setattr("autoal.search.space.chunks", lambda n, _: [slice(i, min(i + 7, n)) for i in range(0, n, 7)])
+    monkeypatch.setattr("autoal.anchor.space.chunks", lambda n, _: [slice(i, min(i + 7, n)) for i in range(0, n, 7)])
     pool, labeled = coverage_rows(view, space, "predictions", (probs[:40], probs[40:], torch.tensor(0.7)))
     whole = beside_predictions(functional.normalize(x, dim=1), probs, torch.tensor(0.7))
     assert torch.allclose(pool, whole[:40]) and torch.allclose(labeled, whole[40:])

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from autoal.anchor.space import squared_distances
 from autoal.compute import chunks, full_precision_matmul
-from autoal.search.space import squared_distances
 
 __all__ = ["NOISE", "greedy_variance", "kernel", "posterior"]
 
