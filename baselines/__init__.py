@@ -11,9 +11,9 @@ from typing import Any
 
 from autoal.experiment.config import SelectorSpec
 from autoal.experiment.plugins import Factory, build_selector
-from autoal.search.config import search_config
 from autoal.selectors import AutoAL
 from autoal.selectors.base import Selector
+from autoal.settings import search_config
 from autoal.strategies import CANDIDATES, resolve_candidates
 from baselines.adversarial_bim import AdversarialBIM
 from baselines.adversarial_deepfool import AdversarialDeepFool

@@ -14,8 +14,8 @@ from autoal.outputs import PoolView
 from autoal.rng import generator
 from autoal.selectors.base import RoundState
 from autoal.strategies import CANDIDATES
-from autoal.strategies._information import entropy
 from autoal.strategies.base import Proposal
+from autoal.strategies.parts.information import entropy
 from baselines._training import CLASSIFICATION, RoundSelector
 
 __all__ = ["CEAL", "pseudo_labels"]

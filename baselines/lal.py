@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+from autoal.anchor.space import geometry
 from autoal.rng import derive_seed, numpy_rng, random_state
-from autoal.search.space import geometry
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.strategies.base import ordered

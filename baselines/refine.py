@@ -12,7 +12,7 @@ from autoal.rng import generator
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.strategies.base import ordered
-from autoal.strategies.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
 from baselines.rival import CLASSES_ONLY, Memory, Rival, check_option, part
 
 __all__ = ["Refine"]

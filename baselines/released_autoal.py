@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autoal.anchor.space import geometry
 from autoal.data import as_rows
 from autoal.models.standardise import Standardise
+from autoal.paper.search import make_net
 from autoal.rng import derive_seed, generator, isolated
-from autoal.search.config import PaperConfig
-from autoal.search.paper import make_net
-from autoal.search.space import geometry
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
+from autoal.settings import PaperConfig
 from baselines.rival import CLASSES_ONLY, Memory, Rival, best, selection
 
 __all__ = ["PAPER_CANDIDATES", "ReleasedAutoAL", "untrained_weights"]

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from autoal.anchor.candidates import ask_candidates
 from autoal.errors import ConfigError, InvalidInput, MissingOutput
 from autoal.outputs import PoolView
 from autoal.rng import derive_seed, generator
-from autoal.search.candidates import ask_candidates
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate, members, needs_of, servable
 from autoal.strategies import Proposal, resolve_candidates

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from autoal.search.fit_net import fit_heads, with_bias
-from autoal.search.space import Space
+from autoal.anchor.heads import fit_heads, with_bias
+from autoal.anchor.space import Space
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from autoal.strategies._distances import mean_neighbour_distance, unit_rows
+from autoal.strategies.parts.distances import mean_neighbour_distance, unit_rows
 from baselines.rival import CLASSES_ONLY, Memory, Rival, check_option, selection
 
 __all__ = ["SelectAL", "family_that_matters", "removal_per_class", "removed"]

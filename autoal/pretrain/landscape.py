@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from autoal.pretrain.learn import Gain, Lessons, mean_gain
-from autoal.search.config import SearchConfig
 from autoal.search.prior import anchor_net
+from autoal.settings import SearchConfig
 
 __all__ = ["landscape"]
 

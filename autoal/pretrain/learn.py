@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from autoal.anchor.heads import LinearHeads, fit_heads
 from autoal.compute import single_threaded
 from autoal.disk import write_atomic
 from autoal.errors import ConfigError
@@ -22,11 +23,10 @@ from autoal.pretrain.lessons import Lesson, lessons_of
 from autoal.pretrain.synthetic import synthetic_task
 from autoal.rng import derive_seed, generator
 from autoal.search.compose import compose_episode
-from autoal.search.config import SearchConfig
 from autoal.search.engines import ENGINES
-from autoal.search.fit_net import LinearHeads, fit_heads
 from autoal.search.prior import anchor_net, numbers_of
 from autoal.search.search_net import SearchNet
+from autoal.settings import SearchConfig
 from autoal.strategies import resolve_candidates
 
 __all__ = [

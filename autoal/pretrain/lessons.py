@@ -8,19 +8,21 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from autoal.anchor.candidates import ask_candidates
+from autoal.anchor.describe import Described, describe_pool
+from autoal.anchor.heads import fit_heads, with_bias
+from autoal.anchor.space import Space, squared_distances
 from autoal.experiment.cell import Bought, round_state
 from autoal.experiment.task import Task
 from autoal.models import SklearnModel
 from autoal.outputs import PoolView
 from autoal.rng import derive_seed, generator
-from autoal.search.candidates import ask_candidates
-from autoal.search.config import SearchConfig
 from autoal.search.context import round_context
-from autoal.search.fit_net import HeadProblem, fit_heads, with_bias
+from autoal.search.fit_net import HeadProblem
 from autoal.search.prior import anchor_net
-from autoal.search.round import Described, compose_batch, describe_pool, untaught
-from autoal.search.space import Space, squared_distances
+from autoal.search.round import compose_batch, untaught
 from autoal.selectors.portfolio import NamedCandidate, needs_of
+from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
 
 __all__ = ["Lesson", "lessons_of"]

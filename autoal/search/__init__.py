@@ -1,5 +1,5 @@
 """The search: SearchNet, FitNet, relaxed selection, episodes, and the bi-level step."""
 
-from autoal.search.config import PaperConfig, SearchConfig
+from autoal.settings import PaperConfig, SearchConfig
 
 __all__ = ["PaperConfig", "SearchConfig"]

@@ -19,8 +19,9 @@ import torch
 from scipy.stats import t as students_t
 from torch import Tensor
 
+from autoal.anchor.heads import fit_heads
 from autoal.compute import chunks, single_threaded
-from autoal.search.fit_net import clipped_log_loss, fit_heads
+from autoal.search.fit_net import clipped_log_loss
 
 __all__ = ["AuditReport", "audit_report", "compact", "draw_audit"]
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from autoal.anchor.heads import LinearHeads, fit_heads
 from autoal.search.compose import compose_episode
-from autoal.search.config import SearchConfig
 from autoal.search.engines import ENGINES
 from autoal.search.episodes import Episodes
-from autoal.search.fit_net import LinearHeads, fit_heads
 from autoal.search.search_net import SearchNet
+from autoal.settings import SearchConfig
 
 __all__ = ["SearchTrace", "averaged", "compose", "discounted", "point_losses", "train_search_net"]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoal.anchor.space import Space, nearest_distance
 from autoal.outputs import PoolView
-from autoal.search.space import Space, nearest_distance
 
 __all__ = ["NUM_CONTEXT", "round_context"]
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from autoal.search.fit_net import HeadProblem, LinearHeads, fit_heads
+from autoal.anchor.heads import LinearHeads, fit_heads
+from autoal.search.fit_net import HeadProblem
 
 # `higher` 0.2.1 compares a number with `is`, which Python warns of whenever it compiles the file.
 with warnings.catch_warnings():

@@ -13,48 +13,26 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from autoal.anchor.bandwidth import bandwidth
+from autoal.anchor.candidates import NamedCandidate
+from autoal.anchor.committee import agreement, bagged_and_halved, committee_of, with_committee
+from autoal.anchor.features import point_features, standardised, target_features, target_scale
+from autoal.anchor.heads import LinearHeads, fit_heads, head_log_probs, with_bias
+from autoal.anchor.ranks import evidence_of
+from autoal.anchor.space import Space, beside_predictions, coverage_rows, log_reference_distance, squared_distances
 from autoal.errors import InvalidInput
 from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
-from autoal.search.config import SearchConfig
-from autoal.search.fit_net import (
-    HeadProblem,
-    LinearHeads,
-    agreement,
-    bagged_and_halved,
-    fit_heads,
-    head_log_probs,
-    head_outputs,
-    with_bias,
-)
-from autoal.search.ranks import evidence_of
+from autoal.search.fit_net import HeadProblem
 from autoal.search.simulated import SimulatedModel
-from autoal.search.space import Space, beside_predictions, coverage_rows, log_reference_distance, squared_distances
-from autoal.strategies import Proposal, Strategy
-from autoal.strategies._coverage import smallest_labeled_distance
+from autoal.settings import SearchConfig
+from autoal.strategies import Proposal
 
-__all__ = [
-    "Episodes",
-    "NamedCandidate",
-    "committee_of",
-    "importance_weights",
-    "point_features",
-    "simulate",
-    "standardised",
-    "target_features",
-    "target_scale",
-    "with_committee",
-]
+__all__ = ["Episodes", "importance_weights", "simulate"]
 
-NamedCandidate = tuple[str, Strategy]
-CLOSEST = 0.2
-"""Share of the labeled points that lie within the bandwidth of another."""
 TARGETS = 256
 """Pool points on which the entropy of the predictions is measured."""
-MEASURED = 2_000
-"""Labeled points, at most, whose distances make the bandwidth."""
 
 
 @dataclass(frozen=True)
@@ -121,79 +99,6 @@ def episode_sizes(n_labeled: int, config: SearchConfig, n_validation: int = 0) -
     # Half of the validation points judge on either side.
     validation = n_validation // 2 if n_validation else n_labeled - pool - support
     return support, pool, min(2 * config.max_pool, validation)
-
-
-def committee_of(heads: LinearHeads | None, features: Tensor, folds: int, num_classes: int) -> Tensor | None:
-    """(E, folds, n, C) probabilities of features (E, n, D) under each stack's own heads; predictions (E, folds, n) in
-    a regression."""
-    if heads is None:
-        return None
-    outputs = head_outputs(heads, features, folds)
-    return functional.log_softmax(outputs, dim=-1).exp() if num_classes else outputs.squeeze(-1)
-
-
-def with_committee(log_probs: Tensor, committee: Tensor | None) -> Tensor:
-    """(..., M + 1, n, C) probabilities of the committee (..., M, n, C), if there is one, and the model's own after."""
-    own = log_probs.exp().unsqueeze(-3)
-    return own if committee is None else torch.cat([committee, own], dim=-3)
-
-
-def point_features(
-    log_probs: Tensor, committee: Tensor | None, to_labeled: Tensor, log_sparsity: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Uncertainty (..., n) = 1 - margin of the mean probability, and features (..., n, 4), standardised over n.
-
-    `log_probs` (..., n, C), `committee` (..., M, n, C), log distance to the labeled set (..., n), log distance to
-    the neighbors (..., n). Features: both distances, the entropy's percentile, the committee's disagreement.
-    """
-    members = with_committee(log_probs, committee)
-    probs = members.mean(-3)
-    disagreement = _entropy(probs) - _entropy(members).mean(-2)
-    top = probs.topk(min(2, probs.shape[-1]), dim=-1).values
-    uncertainty = 1.0 - (top[..., 0] - top[..., -1] if probs.shape[-1] > 1 else top[..., 0])
-    entropy = _entropy(probs)
-    percentile = entropy.argsort(-1).argsort(-1).to(probs.dtype)
-    z = torch.stack([to_labeled, -log_sparsity, percentile, disagreement], dim=-1)
-    return uncertainty.clamp(0, 1), _standardised(z)
-
-
-def _standardised(z: Tensor) -> Tensor:
-    centred = z - z.mean(-2, keepdim=True)
-    # Limited to three standard deviations: one far point must not own the value of the batch.
-    deviation = centred.square().mean(-2, keepdim=True).sqrt()
-    return (centred / deviation.clamp_min(1e-6)).clamp(-3, 3)
-
-
-def target_features(
-    means: Tensor, committee: Tensor | None, to_labeled: Tensor, log_sparsity: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The same in a regression, from predictions `means` (..., n) and `committee` (..., M, n).
-
-    Uncertainty is the rank of the committee's standard deviation in (0, 1]: a rank, because the deviations of an
-    episode's few points and of a whole pool then have one distribution, and no far point makes all others count
-    nothing. Without a committee it is 1 everywhere. Features: both distances, the percentile of the prediction,
-    the log of the deviation.
-    """
-    deviation = torch.zeros_like(to_labeled)
-    uncertainty = torch.ones_like(to_labeled)
-    if committee is not None:
-        deviation = committee.std(-2, correction=0).to(to_labeled)
-        uncertainty = _percentile(deviation)
-    spread = torch.log(deviation + 1e-6 * deviation.amax(-1, keepdim=True) + 1e-12)
-    z = torch.stack([to_labeled, -log_sparsity, _percentile(means.to(to_labeled)), spread], dim=-1)
-    return uncertainty, _standardised(z)
-
-
-def _percentile(values: Tensor) -> Tensor:
-    """(..., n) share of the values that are below, with half of those that are equal."""
-    order = values.sort(-1).values.contiguous()
-    values = values.contiguous()
-    below, upto = torch.searchsorted(order, values), torch.searchsorted(order, values, right=True)
-    return (0.5 * (below + upto) / values.shape[-1]).to(values.dtype)
-
-
-def _entropy(probs: Tensor) -> Tensor:
-    return -torch.special.xlogy(probs, probs).sum(-1)
 
 
 def importance_weights(labeled: Tensor, pool: Tensor, rng: torch.Generator) -> Tensor:
@@ -355,44 +260,6 @@ def _predicted(
         for rows, members in ((problem.pool, committee), (problem.support, of_support))
     ]
     return torch.cat(probs, dim=1)
-
-
-def bandwidth(labeled: Tensor, pool: Tensor, config: SearchConfig, batch_size: int) -> float:
-    """Of the coverage kernel, on normalised points. Raises nothing; 1 where there is nothing to measure."""
-    if config.bandwidth == "labeled":
-        return smallest_labeled_distance(labeled)
-    if config.bandwidth == "spacing":
-        return _spacing(labeled)
-    if len(pool) < 2:
-        return 1.0
-    sample = pool[:: max(1, len(pool) // 1000)]
-    neighbor = min(len(sample) - 1, max(1, len(sample) // max(2, batch_size)))
-    return float(squared_distances(sample, sample).kthvalue(neighbor + 1, dim=1).values.median().sqrt().clamp_min(1e-3))
-
-
-def _spacing(labeled: Tensor) -> float:
-    """Distance from a labeled point to its nearest other one that a fifth of them undercut; copies do not count."""
-    if len(labeled) > MEASURED:
-        labeled = labeled[torch.linspace(0, len(labeled) - 1, MEASURED, device=labeled.device).long()]
-    if len(labeled) < 2:
-        return 1.0
-    squared = squared_distances(labeled.double(), labeled.double()).fill_diagonal_(torch.inf)
-    nearest = squared.masked_fill_(squared < 1e-10, torch.inf).amin(1).sqrt()
-    nearest = nearest[nearest.isfinite()]
-    return max(float(nearest.quantile(CLOSEST)), 1e-3) if len(nearest) else 1.0
-
-
-def target_scale(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (E, 1) of targets (E, n), the latter 1 where they are constant; with classes 0 and 1."""
-    if num_classes:
-        return torch.zeros(len(labels), 1, device=labels.device), torch.ones(len(labels), 1, device=labels.device)
-    shift, unit = labels.mean(1, keepdim=True), labels.std(1, keepdim=True, correction=0)
-    return shift, torch.where(unit > 1e-12 * (1 + shift.abs()), unit, torch.ones_like(unit))
-
-
-def standardised(labels: Tensor, shift: Tensor, unit: Tensor) -> Tensor:
-    """Targets (E, n) as float32 in units of the support's deviation; classes as they are."""
-    return ((labels - shift) / unit).float() if labels.is_floating_point() else labels
 
 
 def held_out_noise(heads: LinearHeads, problem: HeadProblem) -> Tensor:

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from autoal.errors import DataMissing, InvalidInput
-from autoal.search.config import SearchConfig
 from autoal.search.context import NUM_CONTEXT
 from autoal.search.search_net import NUM_FEATURES, SearchNet
+from autoal.settings import SearchConfig
 
 __all__ = ["Numbers", "anchor_net", "fresh_net", "numbers_of", "read_prior", "restored"]
 

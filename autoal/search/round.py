@@ -12,44 +12,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autoal.anchor.candidates import NamedCandidate
+from autoal.anchor.compose import compose_pool
+from autoal.anchor.describe import describe_pool
+from autoal.anchor.open_set import log_known
+from autoal.anchor.space import Space
 from autoal.compute import single_threaded
-from autoal.outputs import ModelOutputs, PoolView, Validation
+from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
-from autoal.search.compose import compose_pool
-from autoal.search.config import SearchConfig
 from autoal.search.context import NUM_CONTEXT, round_context
-from autoal.search.episodes import (
-    Episodes,
-    NamedCandidate,
-    bandwidth,
-    committee_of,
-    episode_sizes,
-    point_features,
-    simulate,
-    standardised,
-    target_features,
-    target_scale,
-    with_committee,
-)
+from autoal.search.episodes import Episodes, episode_sizes, simulate
 from autoal.search.evidence import Evidence, Finding
-from autoal.search.fit_net import agreement, bagged_and_halved, clipped_squares, with_bias
-from autoal.search.open_set import log_known
+from autoal.search.fit_net import clipped_squares
 from autoal.search.prior import anchor_net, numbers_of, restored
-from autoal.search.ranks import evidence_of
 from autoal.search.search_net import SearchNet
-from autoal.search.space import Space, coverage_rows, log_reference_distance, nearest_distance
+from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
 
-__all__ = ["Composed", "Described", "Learned", "Memory", "compose_batch", "describe_pool", "learn", "untaught"]
+__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn", "untaught"]
 
 FEWEST = 24
 """Labels with which a round can be simulated at all: a support of ten, eight to choose from, six that judge."""
 PROMISING = 0.1
 """One-sided level, a gain of 1.3 standard errors, at which the next search is made with `SOON` times the labels."""
 SOON = 1.5
-HALVINGS = 4
-"""How often the labels are halved to see on what the halves agree."""
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 
@@ -268,60 +255,6 @@ def _point_gains(
         return torch.zeros_like(count).index_add(0, where, values.flatten())[seen] / count[seen]
 
     return mean_by_point(before - after), mean_by_point(before)
-
-
-@dataclass(frozen=True)
-class Described:
-    """The pool as SearchNet sees it, and the space in which it is covered."""
-
-    ranks: Tensor
-    """(N, K)"""
-    uncertainty: Tensor
-    """(N,) in [0, 1]"""
-    features: Tensor
-    """(N, F)"""
-    shape_pool: Tensor
-    """(N, D) rows of length 1"""
-    shape_labeled: Tensor
-    """(L, D)"""
-    bandwidth: float
-    """Of the kernel, before SearchNet's factor."""
-
-
-def describe_pool(
-    view: PoolView, space: Space, proposals: Sequence[Proposal], config: SearchConfig, *, batch_size: int, seed: int
-) -> Described:
-    """Everything about the real pool that does not depend on SearchNet."""
-    ranks = evidence_of(proposals, batch_size, config.evidence).to(view.device)
-    rows = with_bias(space.labeled).unsqueeze(0)
-    labels = view.labels.unsqueeze(0)
-    with_predictions = config.space == "predictions" and bool(view.num_classes)
-    folds, halved = bagged_and_halved(
-        rows, standardised(labels, *target_scale(labels, view.num_classes)),
-        config.value_heads, HALVINGS if with_predictions else 0,
-        num_classes=view.num_classes, l2=config.head_l2,
-        rng=generator(seed, "compose", "folds"), halving_rng=generator(seed, "compose", "halves"),
-    )  # fmt: skip
-    committee = committee_of(folds, with_bias(space.pool).unsqueeze(0), config.value_heads, view.num_classes)
-    to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
-    log_sparsity = log_reference_distance(space.pool, space.reference)
-    answers = view.pool.require("log_probs" if view.num_classes else "means").float()
-    describe = point_features if view.num_classes else target_features
-    uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
-    predicted = None
-    if halved is not None:
-        trust = agreement(halved, with_bias(space.reference).unsqueeze(0))[0]
-        of_labeled = committee_of(folds, rows, config.value_heads, view.num_classes)
-        predicted = (_mean_of(view.pool, committee), _mean_of(view.labeled, of_labeled), trust)
-    shape_pool, shape_labeled = coverage_rows(view, space, config.space, predicted)
-    width = bandwidth(shape_labeled, shape_pool, config, batch_size)
-    return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
-
-
-def _mean_of(outputs: ModelOutputs, committee: Tensor | None) -> Tensor:
-    """(n, C) mean probabilities of the model and of the committee (1, M, n, C)."""
-    own = outputs.require("log_probs").float()
-    return with_committee(own, committee[0] if committee is not None else None).mean(0)
 
 
 @dataclass(frozen=True)

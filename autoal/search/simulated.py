@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoal.anchor.committee import bagged_heads
+from autoal.anchor.heads import LinearHeads, head_outputs
+from autoal.anchor.space import geometry
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
-from autoal.search.fit_net import HeadProblem, LinearHeads, bagged_heads, head_outputs
-from autoal.search.space import geometry
+from autoal.search.fit_net import HeadProblem
 
 __all__ = ["SimulatedModel"]
 

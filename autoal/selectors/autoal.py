@@ -18,6 +18,10 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from torch import Tensor, nn
 
+from autoal.anchor.candidates import Asked, ask_candidates
+from autoal.anchor.features import standardised, target_scale
+from autoal.anchor.heads import fit_heads, head_log_probs, with_bias
+from autoal.anchor.space import Space, geometry
 from autoal.compute import peak_bytes, resolve_device
 from autoal.data import Pool, as_rows
 from autoal.data.faces import EncodedRows, Faces
@@ -28,21 +32,17 @@ from autoal.encoders import check_encoder
 from autoal.errors import AutoALWarning, InvalidInput, NotFitted, UnknownName
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter, fit_model, is_regressor_model
 from autoal.outputs import PoolView, Validation, check_outputs, compact_view
+from autoal.paper.search import PaperSearch, run_paper_search, score_pool
 from autoal.rng import derive_seed, fresh_seed, generator, isolated
 from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
-from autoal.search.candidates import Asked, ask_candidates
-from autoal.search.config import SearchConfig, search_config
-from autoal.search.episodes import standardised, target_scale
-from autoal.search.fit_net import fit_heads, head_log_probs, with_bias
-from autoal.search.paper import PaperSearch, run_paper_search, score_pool
 from autoal.search.round import Learned, Memory, compose_batch, learn
-from autoal.search.space import Space, geometry
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.mixture import uniform_mixture
 from autoal.selectors.portfolio import members, needs_of, servable
 from autoal.selectors.progress import stages_on_stderr
 from autoal.selectors.query import Query
 from autoal.selectors.saving import load_selector, save_selector
+from autoal.settings import SearchConfig, search_config
 from autoal.strategies import resolve_candidates
 from autoal.strategies.base import check_batch_size, ordered
 

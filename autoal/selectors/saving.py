@@ -13,8 +13,8 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
 from autoal.errors import AutoALError, DataMissing, InvalidInput
-from autoal.search.config import search_config
 from autoal.search.prior import fresh_net
+from autoal.settings import search_config
 from autoal.strategies import CANDIDATES, resolve_candidates
 
 __all__ = ["load_selector", "save_selector"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -14,12 +15,10 @@ from autoal.report.figures import weight_map
 from autoal.report.records import weights_by_round
 from autoal.report.templates import inlined, template
 from autoal.session.estimate import FEWEST
-from autoal.session.state import State
+from autoal.session.labels import Label
+from autoal.session.state import Record, State
 
-if TYPE_CHECKING:
-    from autoal.session.session import Session
-
-__all__ = ["round_table", "write_report"]
+__all__ = ["Shown", "round_table", "write_report"]
 
 CANDIDATES = 40
 """Candidates in the picture of weights, the heaviest."""
@@ -31,7 +30,25 @@ BIASED = (
 )
 
 
-def write_report(session: Session, *, estimate: bool = True) -> Path:
+class Shown(Protocol):
+    """What the page needs of a session."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def task(self) -> str: ...
+
+    def status(self) -> dict[str, int]: ...
+
+    def history(self) -> tuple[Record, State, list[dict[int, Label]]]: ...
+
+    def cross_validate(self, moments: Sequence[dict[int, Label]]) -> pd.DataFrame | str: ...
+
+    def to_frame(self) -> pd.DataFrame: ...
+
+
+def write_report(session: Shown, *, estimate: bool = True) -> Path:
     """Writes report.html, its pictures, and labels.csv into the folder of `session`; gives the page's path."""
     manifest, state, moments = session.history()
     folder, status = session.folder, session.status()
@@ -98,7 +115,7 @@ def round_table(state: State) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _values(session: Session, moments: list[dict[int, Any]]) -> tuple[pd.DataFrame | None, str]:
+def _values(session: Shown, moments: list[dict[int, Label]]) -> tuple[pd.DataFrame | None, str]:
     """Cross-validated values by number of labels, or why there are none."""
     found = session.cross_validate(moments)
     if isinstance(found, str):

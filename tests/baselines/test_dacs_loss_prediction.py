@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput, UnknownName
-from autoal.strategies.dacs import DACS
+from autoal.strategies.diversity.dacs import DACS
 from baselines.dacs_loss_prediction import DACSLossPrediction, DirectionHead
 from baselines.loss_prediction import LossPrediction, train_with_loss_head
 from tests.baselines.rounds import blobs, round_of, waves

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from autoal import AutoAL
+from autoal.anchor.space import _leading_directions
 from autoal.errors import AutoALWarning
 from autoal.outputs import ModelOutputs, PoolView, compact_view, in_row_space
-from autoal.search.space import _leading_directions
-from autoal.strategies._calibration import held_out_log_probs
+from autoal.strategies.parts.calibration import held_out_log_probs
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

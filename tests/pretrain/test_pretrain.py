@@ -14,10 +14,10 @@ from autoal.pretrain import Recipe, landscape, pretrain, read_recipe
 from autoal.pretrain.learn import Lessons, collect, mean_gain, train
 from autoal.pretrain.lessons import lessons_of
 from autoal.pretrain.synthetic import synthetic_task
-from autoal.search.config import SearchConfig
 from autoal.search.context import NUM_CONTEXT
 from autoal.search.prior import anchor_net, read_prior
 from autoal.selectors import AutoAL
+from autoal.settings import SearchConfig
 from autoal.strategies import resolve_candidates
 
 CONFIGS = Path(__file__).parents[2] / "configs"

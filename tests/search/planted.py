@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from autoal.anchor.heads import fit_heads, with_bias
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search.engines import ENGINES
-from autoal.search.fit_net import HeadProblem, clipped_log_loss, fit_heads, with_bias
+from autoal.search.fit_net import HeadProblem, clipped_log_loss
 from autoal.selectors import AutoAL, RoundState
 from autoal.strategies.base import Strategy, ordered, top_scores
 

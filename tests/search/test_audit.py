@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from autoal.anchor.heads import with_bias
 from autoal.rng import generator
 from autoal.search.audit import audit_report, draw_audit
-from autoal.search.fit_net import with_bias
 
 
 def clusters(n: int, seed: int, classes: int = 4, width: float = 1.2) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from autoal.anchor.heads import fit_heads, with_bias
 from autoal.errors import InvalidInput
 from autoal.rng import generator
 from autoal.search.engines import ENGINES, _solve_hessian
-from autoal.search.fit_net import HeadProblem, fit_heads, with_bias
+from autoal.search.fit_net import HeadProblem
 
 
 def problem(episodes=3, s=20, p=12, v=15, d=5, c=3, seed=0, l2=1.0, upper="log_loss"):

@@ -4,16 +4,17 @@ import pytest
 import torch
 from torch.nn import functional
 
+from autoal.anchor.bandwidth import bandwidth
+from autoal.anchor.space import Space
 from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search import episodes as module
-from autoal.search.config import SearchConfig
-from autoal.search.episodes import balancing, bandwidth, episode_sizes, importance_weights, simulate, split
-from autoal.search.space import Space
+from autoal.search.episodes import balancing, episode_sizes, importance_weights, simulate, split
 from autoal.selectors import AutoAL, RoundState
+from autoal.settings import SearchConfig
 from autoal.strategies import resolve_candidates
-from autoal.strategies.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
 from tests.search.planted import Dice, make_world
 
 CONFIG = SearchConfig(value_heads=2)

@@ -5,15 +5,17 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
+from autoal.anchor.features import target_features
+from autoal.anchor.heads import fit_heads, with_bias
+from autoal.anchor.space import Space
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
-from autoal.search.config import SearchConfig
 from autoal.search.engines import ENGINES
-from autoal.search.episodes import simulate, target_features
-from autoal.search.fit_net import HeadProblem, clipped_squares, fit_heads, with_bias
+from autoal.search.episodes import simulate
+from autoal.search.fit_net import HeadProblem, clipped_squares
 from autoal.search.round import Memory, learn
 from autoal.search.simulated import SimulatedModel
-from autoal.search.space import Space
+from autoal.settings import SearchConfig
 from autoal.strategies.base import BOTH_TASKS, Strategy, ordered, top_scores
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from autoal.search.config import SearchConfig
 from autoal.search.relax import soft_top_k
+from autoal.settings import SearchConfig
 
 
 def scores(*shape, seed=0):

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from autoal.anchor.space import Space
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search import round as round_module
-from autoal.search.config import SearchConfig
 from autoal.search.episodes import simulate
 from autoal.search.evidence import Evidence, Finding
 from autoal.search.round import Memory, learn
-from autoal.search.space import Space
+from autoal.settings import SearchConfig
 from autoal.strategies import resolve_candidates
 
 

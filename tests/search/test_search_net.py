@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from autoal.anchor.compose import compose_pool
+from autoal.anchor.ranks import rank_scores
 from autoal.rng import generator
-from autoal.search.compose import compose_episode, compose_pool
-from autoal.search.ranks import rank_scores
+from autoal.search.compose import compose_episode
 from autoal.search.search_net import SearchNet
 from autoal.strategies import Proposal
 

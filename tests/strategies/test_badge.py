@@ -4,7 +4,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from autoal.errors import InvalidInput
-from autoal.strategies.badge import BADGE, GradientEmbedding
+from autoal.strategies.gradient.badge import BADGE
+from autoal.strategies.parts.gradient_embedding import GradientEmbedding
 from tests.helpers import fake_view, probs, random_outputs, seeded
 
 

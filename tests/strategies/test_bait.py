@@ -9,8 +9,8 @@ import torch
 
 from autoal.errors import InvalidInput, UnknownName
 from autoal.outputs import ModelOutputs, PoolView
-from autoal.strategies._fisher import class_information, information, many_class_batch, rank_one_batch
-from autoal.strategies.bait import BAIT
+from autoal.strategies.gradient.bait import BAIT
+from autoal.strategies.parts.fisher import class_information, information, many_class_batch, rank_one_batch
 from tests.helpers import fake_view, random_view, seeded
 
 D = 5

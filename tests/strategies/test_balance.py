@@ -9,12 +9,12 @@ import torch
 
 from autoal.errors import InvalidInput
 from autoal.outputs import PoolView
-from autoal.strategies._calibration import held_out_log_probs
-from autoal.strategies._edges import Edges, cuts, edge_threshold, edges_between, told_apart
-from autoal.strategies.balance import Balance
-from autoal.strategies.bald import BALD
-from autoal.strategies.batch_balance import BatchBalance, cluster_seeds, greedy_cuts
-from autoal.strategies.batchbald import BatchBALD
+from autoal.strategies.parts.calibration import held_out_log_probs
+from autoal.strategies.parts.edges import Edges, cuts, edge_threshold, edges_between, told_apart
+from autoal.strategies.uncertainty.balance import Balance
+from autoal.strategies.uncertainty.bald import BALD
+from autoal.strategies.uncertainty.batch_balance import BatchBalance, cluster_seeds, greedy_cuts
+from autoal.strategies.uncertainty.batchbald import BatchBALD
 from tests.helpers import fake_view, mc, random_outputs, random_view, seeded
 
 ONE_PAIR = Edges(torch.tensor([0]), 1)

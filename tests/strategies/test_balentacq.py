@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput
-from autoal.strategies.balentacq import BalEntAcq, balanced_entropy, beta_entropy
+from autoal.strategies.uncertainty.balentacq import BalEntAcq, balanced_entropy, beta_entropy
 from tests.helpers import fake_view, random_view, seeded
 
 

@@ -9,12 +9,12 @@ import torch
 
 from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
-from autoal.strategies._information import entropy, mutual_information
-from autoal.strategies._joint import LabelTable
-from autoal.strategies._lazy import best_gain
-from autoal.strategies._regression import noise_variance, sample_features
-from autoal.strategies.bald import BALD
-from autoal.strategies.batchbald import BatchBALD, greedy_information, greedy_log_det
+from autoal.strategies.parts.information import entropy, mutual_information
+from autoal.strategies.parts.joint import LabelTable
+from autoal.strategies.parts.lazy import best_gain
+from autoal.strategies.parts.regression import noise_variance, sample_features
+from autoal.strategies.uncertainty.bald import BALD
+from autoal.strategies.uncertainty.batchbald import BatchBALD, greedy_information, greedy_log_det
 from tests.helpers import fake_view, mc, random_outputs, random_view, seeded
 
 

@@ -14,7 +14,8 @@ from autoal.errors import InvalidInput, UnknownName
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.strategies import CANDIDATES
-from autoal.strategies._kernels import (
+from autoal.strategies.gradient.bmdal import BASES, BMDAL, SELECTIONS
+from autoal.strategies.parts.kernels import (
     Features,
     InfiniteNetwork,
     Posterior,
@@ -26,7 +27,7 @@ from autoal.strategies._kernels import (
     scaled,
     sketch,
 )
-from autoal.strategies._selections import (
+from autoal.strategies.parts.selections import (
     bait_forward_backward,
     frank_wolfe,
     k_means_plus_plus,
@@ -34,7 +35,6 @@ from autoal.strategies._selections import (
     max_det,
     max_dist,
 )
-from autoal.strategies.bmdal import BASES, BMDAL, SELECTIONS
 from tests.helpers import random_view, seeded
 from tests.strategies.peers import bmdal_reg_batch, import_bmdal_reg
 

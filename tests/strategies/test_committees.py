@@ -8,7 +8,7 @@ import torch
 
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.strategies import CANDIDATES
-from autoal.strategies.variation_ratio_ensemble import ensemble_variation_ratio
+from autoal.strategies.uncertainty.variation_ratio_ensemble import ensemble_variation_ratio
 from tests.helpers import mc, random_view, seeded
 
 DROPOUT = ["entropy", "margin", "least_confidence"]

@@ -9,9 +9,9 @@ from scipy.spatial.distance import mahalanobis
 
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.strategies import CANDIDATES
-from autoal.strategies.energy import Energy
-from autoal.strategies.knn_confidence import NearestNeighbors
-from autoal.strategies.mahalanobis import Mahalanobis
+from autoal.strategies.open_set.energy import Energy
+from autoal.strategies.open_set.knn_confidence import NearestNeighbors
+from autoal.strategies.open_set.mahalanobis import Mahalanobis
 from tests.helpers import fake_view, random_view, seeded
 
 DISTANT = ["mahalanobis", "gmm", "knn_confidence"]

@@ -3,8 +3,8 @@ import torch
 
 from autoal.errors import InvalidInput, PoolExhausted
 from autoal.rng import generator
-from autoal.strategies import _coverage
-from autoal.strategies._coverage import greedy_coverage, smallest_labeled_distance
+from autoal.strategies.parts import coverage
+from autoal.strategies.parts.coverage import greedy_coverage, smallest_labeled_distance
 from tests.helpers import seeded
 
 
@@ -28,8 +28,8 @@ def brute_force(points, weights, covered, count, bandwidth, candidates=None, pri
 @pytest.mark.parametrize(("block", "small"), [(4, 0), (4096, 0), (4096, 2**18)])
 @pytest.mark.parametrize("seed", range(10))
 def test_lazy_is_plain_greedy(seed, block, small, monkeypatch):
-    monkeypatch.setattr(_coverage, "BLOCK", block)
-    monkeypatch.setattr(_coverage, "SMALL", small)
+    monkeypatch.setattr(coverage, "BLOCK", block)
+    monkeypatch.setattr(coverage, "SMALL", small)
     made = generator(seed)
     points = torch.randn(120, 3, generator=made, dtype=torch.float64)
     weights = torch.rand(120, generator=made, dtype=torch.float64) ** 3
@@ -135,7 +135,7 @@ def test_evaluation_points_are_those_asked_for():
 
 
 def test_a_large_pool_is_measured_on_a_sample(monkeypatch):
-    monkeypatch.setattr(_coverage, "MAX_EVALUATION", 100)
+    monkeypatch.setattr(coverage, "MAX_EVALUATION", 100)
     points = torch.randn(2000, 4, generator=seeded())
     full = greedy_coverage(points, torch.ones(2000), None, 5, bandwidth=1, evaluation=torch.arange(2000), rng=seeded())
     sampled = greedy_coverage(points, torch.ones(2000), None, 5, bandwidth=1, rng=seeded())

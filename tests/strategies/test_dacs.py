@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput, UnknownName
-from autoal.strategies._distances import unit_rows
-from autoal.strategies.dacs import DACS, bucket_density, natural_breaks, neighbour_density, quotas
-from autoal.strategies.kcenter import KCenter
-from autoal.strategies.kcenter_pca import principal_coordinates
+from autoal.strategies.diversity.dacs import DACS, bucket_density, natural_breaks, neighbour_density, quotas
+from autoal.strategies.diversity.kcenter import KCenter
+from autoal.strategies.diversity.kcenter_pca import principal_coordinates
+from autoal.strategies.parts.distances import unit_rows
 from tests.helpers import fake_view, random_view, seeded
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from autoal.strategies._distances import (
+from autoal.strategies.parts.distances import (
     centred,
     farthest_first,
     kmeans,

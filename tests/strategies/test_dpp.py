@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 
 from autoal.errors import InvalidInput
 from autoal.rng import generator
-from autoal.strategies._dpp import (
+from autoal.strategies.parts.dpp import (
     KDPP,
     condition_on,
     greedy_map,
@@ -124,7 +124,7 @@ def test_draws_follow_the_determinants(form, dual):
 def test_sets_drawn_together_are_those_drawn_in_parts(monkeypatch):
     dpp = KDPP(features=normal(30, 8))
     together = dpp.sample(4, seeded(), count=20)
-    monkeypatch.setattr("autoal.strategies._dpp.CACHE_BYTES", 1)
+    monkeypatch.setattr("autoal.strategies.parts.dpp.CACHE_BYTES", 1)
     assert torch.equal(together, dpp.sample(4, seeded(), count=20))
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput
-from autoal.strategies._information import mutual_information
-from autoal.strategies._joint import LabelTable
-from autoal.strategies.epig import EPIG, drawn_targets, expected_information, gaussian_information, pruned
-from autoal.strategies.jepig import JEPIG, effective_samples, joint_gaussian_information, joint_information
+from autoal.strategies.parts.information import mutual_information
+from autoal.strategies.parts.joint import LabelTable
+from autoal.strategies.uncertainty.epig import EPIG, drawn_targets, expected_information, gaussian_information, pruned
+from autoal.strategies.uncertainty.jepig import JEPIG, effective_samples, joint_gaussian_information, joint_information
 from tests.helpers import fake_view, mc, random_outputs, random_view, seeded
 
 LEANING = mc([[0.9, 0.1], [0.1, 0.9]])
@@ -81,7 +81,7 @@ def test_effective_samples():
 
 
 def test_leaving_out_what_cannot_be_picked_changes_no_pick(monkeypatch):
-    monkeypatch.setattr("autoal.strategies.epig.STEP", 16)
+    monkeypatch.setattr("autoal.strategies.uncertainty.epig.STEP", 16)
     rows = random_outputs(300, 0, dtype=torch.float64).require("mc_log_probs")
     rows[100:] = rows[100:, :1]  # nothing to learn there
     targets, bound = rows[:9].exp(), mutual_information(rows)

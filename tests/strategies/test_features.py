@@ -7,9 +7,9 @@ import torch
 from sklearn.decomposition import PCA
 
 from autoal.errors import InvalidInput, UnknownName
-from autoal.strategies._strata import merged_by_rank
-from autoal.strategies.featsim import FeatSim
-from autoal.strategies.fre import FRE, reconstruction_error
+from autoal.strategies.diversity.featsim import FeatSim
+from autoal.strategies.diversity.fre import FRE, reconstruction_error
+from autoal.strategies.parts.strata import merged_by_rank
 from tests.helpers import fake_view, probs, seeded
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from autoal.errors import UnknownName
-from autoal.strategies._gradient_norms import entropy_slope, label_slope
-from autoal.strategies.entropy_gradnorm import EntropyGradNorm
-from autoal.strategies.expected_gradnorm import ExpectedGradNorm
+from autoal.strategies.parts.gradient_norms import entropy_slope, label_slope
+from autoal.strategies.uncertainty.entropy_gradnorm import EntropyGradNorm
+from autoal.strategies.uncertainty.expected_gradnorm import ExpectedGradNorm
 from tests.helpers import fake_view, probs, random_view, seeded
 
 

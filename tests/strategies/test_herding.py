@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput
-from autoal.strategies._calibration import calibration_error, held_out_log_probs, least_ece_temperature
-from autoal.strategies._coverage import smallest_labeled_distance
-from autoal.strategies.margin import Margin
-from autoal.strategies.maxherding import MaxHerding
-from autoal.strategies.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.diversity.maxherding import MaxHerding
+from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.parts.calibration import calibration_error, held_out_log_probs, least_ece_temperature
+from autoal.strategies.parts.coverage import smallest_labeled_distance
+from autoal.strategies.uncertainty.margin import Margin
 from tests.helpers import fake_view, probs, random_view, seeded
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from autoal.strategies._information import by_rows, entropy, margin, mean_log_probs, mutual_information
+from autoal.strategies.parts.information import by_rows, entropy, margin, mean_log_probs, mutual_information
 from tests.helpers import mc, probs, random_outputs
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput
-from autoal.strategies._information import entropy, mutual_information
-from autoal.strategies._joint import LabelTable, condensed, expected_entropy, merged
+from autoal.strategies.parts.information import entropy, mutual_information
+from autoal.strategies.parts.joint import LabelTable, condensed, expected_entropy, merged
 from tests.helpers import mc, random_outputs, seeded
 
 

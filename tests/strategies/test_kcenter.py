@@ -5,8 +5,8 @@ import torch
 from sklearn.decomposition import PCA
 
 from autoal.errors import InvalidInput
-from autoal.strategies.kcenter import KCenter
-from autoal.strategies.kcenter_pca import KCenterPCA, principal_coordinates
+from autoal.strategies.diversity.kcenter import KCenter
+from autoal.strategies.diversity.kcenter_pca import KCenterPCA, principal_coordinates
 from tests.helpers import fake_view, seeded
 
 

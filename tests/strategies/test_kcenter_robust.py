@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput, UnknownName
-from autoal.strategies.kcenter import KCenter
-from autoal.strategies.kcenter_robust import KCenterRobust, cover
+from autoal.strategies.diversity.kcenter import KCenter
+from autoal.strategies.diversity.kcenter_robust import KCenterRobust, cover
 from tests.helpers import fake_view, random_view, seeded
 
 

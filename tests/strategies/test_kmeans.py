@@ -1,6 +1,6 @@
 import torch
 
-from autoal.strategies.kmeans import KMeans, nearest_of_each
+from autoal.strategies.diversity.kmeans import KMeans, nearest_of_each
 from tests.helpers import fake_view, seeded
 
 

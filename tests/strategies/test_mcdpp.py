@@ -14,9 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from autoal.errors import UnknownName
 from autoal.rng import generator
-from autoal.strategies._distances import centred
-from autoal.strategies._dpp import KDPP
-from autoal.strategies.mcdpp import (
+from autoal.strategies.diversity.mcdpp import (
     MultiCriteriaDPP,
     _cluster_candidates,
     _features,
@@ -24,6 +22,8 @@ from autoal.strategies.mcdpp import (
     committee_weights,
     informativeness,
 )
+from autoal.strategies.parts.distances import centred
+from autoal.strategies.parts.dpp import KDPP
 from tests.helpers import fake_view, probs, random_view, seeded
 
 HALF = torch.full((6, 2), 0.5, dtype=torch.float64).log()
@@ -190,7 +190,7 @@ def test_candidates_hold_the_best_and_the_most_central_point_of_each_cluster():
 
 
 def test_large_pools_and_batches_beyond_a_portion(monkeypatch):
-    monkeypatch.setattr("autoal.strategies.mcdpp.PORTION", 8)
+    monkeypatch.setattr("autoal.strategies.diversity.mcdpp.PORTION", 8)
     view = random_view(5_200, 20)
     for mode in ("sample", "map"):
         picks = MultiCriteriaDPP(mode).propose(view, 30, seeded()).indices

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from autoal.outputs import ModelOutputs, PoolView
-from autoal.strategies.noise_stability import NoiseStability
+from autoal.strategies.uncertainty.noise_stability import NoiseStability
 from tests.helpers import random_view, seeded
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from autoal.errors import UnknownName
-from autoal.strategies.ntk_lookahead import LookAhead, NTKLookAhead
+from autoal.strategies.gradient.ntk_lookahead import LookAhead, NTKLookAhead
 from tests.helpers import random_view, seeded
 
 

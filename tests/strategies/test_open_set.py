@@ -13,11 +13,11 @@ from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import numpy_rng
 from autoal.strategies import CANDIDATES
-from autoal.strategies._rejected import cross_entropy_head, one_vs_all_heads
-from autoal.strategies.eoal import first_neighbour_clusters
-from autoal.strategies.lfosa import LfOSA, upper_component
-from autoal.strategies.mqnet import MonotoneScore, MQNet
-from autoal.strategies.similar import Similar
+from autoal.strategies.open_set.eoal import first_neighbour_clusters
+from autoal.strategies.open_set.lfosa import LfOSA, upper_component
+from autoal.strategies.open_set.mqnet import MonotoneScore, MQNet
+from autoal.strategies.open_set.similar import Similar
+from autoal.strategies.parts.rejected import cross_entropy_head, one_vs_all_heads
 from tests.helpers import seeded
 
 WIDTH = 6

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from autoal.strategies._pareto import (
+from autoal.strategies.parts.pareto import (
     ARCHIVE_SIZE,
     Archive,
     FrontWatch,

@@ -17,10 +17,10 @@ from sklearn.model_selection import train_test_split
 from autoal.errors import InvalidInput, UnknownName
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator, numpy_rng
-from autoal.strategies._confidence import gmm_confidence, knn_confidence, mahalanobis_confidence
-from autoal.strategies.entropy import Entropy
-from autoal.strategies.poal import ParetoSelection, Poal, poal_select
-from autoal.strategies.random import Random
+from autoal.strategies.diversity.random import Random
+from autoal.strategies.open_set.poal import ParetoSelection, Poal, poal_select
+from autoal.strategies.parts.confidence import gmm_confidence, knn_confidence, mahalanobis_confidence
+from autoal.strategies.uncertainty.entropy import Entropy
 from tests.helpers import fake_view, random_view, seeded
 
 U = torch.tensor([0.9, 0.8, 0.5, 0.3, 0.2, 0.6], dtype=torch.float64)

@@ -2,9 +2,9 @@ import pytest
 
 from autoal.errors import InvalidInput, UnknownName
 from autoal.strategies import CANDIDATES, PORTFOLIOS, resolve_candidates
-from autoal.strategies.badge import BADGE
-from autoal.strategies.margin import Margin
-from autoal.strategies.random import Random
+from autoal.strategies.diversity.random import Random
+from autoal.strategies.gradient.badge import BADGE
+from autoal.strategies.uncertainty.margin import Margin
 
 
 def test_portfolios_name_candidates():

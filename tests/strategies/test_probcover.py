@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from autoal.errors import InvalidInput
-from autoal.strategies import _coverage
-from autoal.strategies._distances import centred, kmeans
-from autoal.strategies.probcover import ProbCover, pure_radius
+from autoal.strategies.diversity.probcover import ProbCover, pure_radius
+from autoal.strategies.parts import coverage
+from autoal.strategies.parts.distances import centred, kmeans
 from tests.helpers import fake_view, seeded
 
 
@@ -61,7 +61,7 @@ def test_once_all_is_covered_maxherding_goes_on():
 
 @pytest.mark.parametrize("small", [0, 2**18])
 def test_coverage_is_at_least_that_share_of_the_best(small, monkeypatch):
-    monkeypatch.setattr(_coverage, "SMALL", small)
+    monkeypatch.setattr(coverage, "SMALL", small)
     for seed in range(8):
         points = torch.nn.functional.normalize(torch.randn(14, 3, generator=seeded(seed), dtype=torch.float64))
         picks = ProbCover(delta=0.6).propose(fake_view(embeddings=points), 3, seeded()).indices.tolist()

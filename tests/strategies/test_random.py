@@ -1,7 +1,7 @@
 import torch
 
 from autoal.strategies import resolve_candidates
-from autoal.strategies.random import Random
+from autoal.strategies.diversity.random import Random
 from tests.helpers import random_view, seeded
 
 

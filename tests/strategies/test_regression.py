@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autoal.outputs import ModelOutputs, PoolView
-from autoal.strategies._regression import leave_one_out_residuals, noise_variance, sample_features
+from autoal.strategies.parts.regression import leave_one_out_residuals, noise_variance, sample_features
 from tests.helpers import random_view, seeded
 
 

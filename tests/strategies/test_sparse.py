@@ -7,15 +7,15 @@ import torch
 from scipy.optimize import nnls
 
 from autoal.errors import InvalidInput, UnknownName
-from autoal.strategies._likelihoods import (
+from autoal.strategies.gradient.acs_fw import ACSFW, frank_wolfe
+from autoal.strategies.gradient.sparse_greedy import SparseGreedy
+from autoal.strategies.gradient.sparse_iht import SparseIHT, hard_thresholding
+from autoal.strategies.parts.likelihoods import (
     expected_log_likelihoods,
     gaussian_log_likelihoods,
     likelihood_deviations,
 )
-from autoal.strategies._sparse import SparseProblem, make_problem, refit
-from autoal.strategies.acs_fw import ACSFW, frank_wolfe
-from autoal.strategies.sparse_greedy import SparseGreedy
-from autoal.strategies.sparse_iht import SparseIHT, hard_thresholding
+from autoal.strategies.parts.sparse import SparseProblem, make_problem, refit
 from tests.helpers import fake_view, mc, random_view, seeded
 
 

@@ -12,9 +12,9 @@ from scipy.stats import norm
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
 from autoal.strategies import CANDIDATES
-from autoal.strategies._rdc import dependence_threshold, rdc
-from autoal.strategies._spn import Factor, Product, Sum, learn_spn, log_density
-from autoal.strategies._spn_classes import breadth, class_log_densities, log_posterior, whiten
+from autoal.strategies.parts.rdc import dependence_threshold, rdc
+from autoal.strategies.parts.spn import Factor, Product, Sum, learn_spn, log_density
+from autoal.strategies.parts.spn_classes import breadth, class_log_densities, log_posterior, whiten
 from tests.helpers import fake_view, seeded
 
 

@@ -7,8 +7,8 @@ import torch
 
 from autoal.errors import InvalidInput, UnknownName
 from autoal.strategies import CANDIDATES
-from autoal.strategies._stochastic import gumbel, stochastic_keys
-from autoal.strategies.bald import BALD, label_information
+from autoal.strategies.parts.stochastic import gumbel, stochastic_keys
+from autoal.strategies.uncertainty.bald import BALD, label_information
 from tests.helpers import fake_view, mc, random_view, seeded
 
 DRAWS = 20_000

@@ -1,6 +1,6 @@
 import torch
 
-from autoal.strategies.typiclust import TypiClust
+from autoal.strategies.diversity.typiclust import TypiClust
 from tests.helpers import fake_view, seeded
 
 

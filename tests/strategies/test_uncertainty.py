@@ -7,12 +7,12 @@ import torch
 
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.strategies import CANDIDATES
-from autoal.strategies.bald import BALD
-from autoal.strategies.entropy import Entropy
-from autoal.strategies.least_confidence import LeastConfidence
-from autoal.strategies.margin import Margin
-from autoal.strategies.mean_std import MeanStd
-from autoal.strategies.variation_ratio import VariationRatio, variation_ratio
+from autoal.strategies.uncertainty.bald import BALD
+from autoal.strategies.uncertainty.entropy import Entropy
+from autoal.strategies.uncertainty.least_confidence import LeastConfidence
+from autoal.strategies.uncertainty.margin import Margin
+from autoal.strategies.uncertainty.mean_std import MeanStd
+from autoal.strategies.uncertainty.variation_ratio import VariationRatio, variation_ratio
 from tests.helpers import fake_view, mc, probs, random_view, seeded
 
 

@@ -1,0 +1,1 @@
+"""AutoAL as printed (arXiv 2410.13853): what `mode="paper"` runs."""

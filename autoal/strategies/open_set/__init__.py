@@ -1,0 +1,1 @@
+"""Strategies for pools that hold points of no class that is asked for; one file each."""

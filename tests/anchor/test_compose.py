@@ -1,0 +1,190 @@
+"""From values to a batch: what each way of composing takes, against exhaustive search."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from torch.nn import functional
+
+from autoal import AutoAL
+from autoal.anchor.committee import agreement, bagged_and_halved, bagged_heads, halves
+from autoal.anchor.compose import compose_pool
+from autoal.anchor.heads import fit_heads, head_log_probs, head_outputs, with_bias
+from autoal.anchor.space import Space, beside_predictions, coverage_rows
+from autoal.errors import InvalidInput
+from autoal.outputs import ModelOutputs, PoolView
+from autoal.rng import generator
+
+
+def pool(n: int = 12, seed: int = 0):
+    rng = generator(seed, "compose")
+    rows = functional.normalize(torch.randn(n, 4, generator=rng), dim=1)
+    return torch.rand(n, generator=rng).log(), rows
+
+
+def composed(how: str, log_value, rows, b: int, **changed):
+    settings = {"bandwidth": 0.8, "candidates": None, "prices": None, "seed": 0, **changed}
+    return compose_pool(log_value, rows, rows[:0], b, how=how, **settings).tolist()
+
+
+def test_top_takes_the_highest_values_among_the_candidates():
+    log_value, rows = pool()
+    assert composed("top", log_value, rows, 3) == log_value.topk(3).indices.tolist()
+    among = torch.tensor([2, 3, 5, 7])
+    expected = among[log_value[among].topk(3).indices].tolist()
+    assert composed("top", log_value, rows, 3, candidates=among) == expected
+
+
+def test_dpp_multiplies_the_determinant_most_at_every_pick():
+    log_value, rows = pool()
+    weighted = log_value.exp()[:, None].double() * rows.double()
+    kernel = weighted @ weighted.T
+    picks = composed("dpp", log_value, rows, 3)
+    for t in range(3):
+        dets = [float(torch.linalg.det(kernel[s][:, s])) if j not in picks[:t] else -1.0
+                for j in range(12) for s in [[*picks[:t], j]]]  # fmt: skip
+        assert dets[picks[t]] == pytest.approx(max(dets))
+
+
+def test_dpp_goes_on_with_the_highest_values_where_the_rank_is_used_up():
+    log_value, rows = pool()
+    picks = composed("dpp", log_value, rows, 7)
+    assert len(set(picks)) == 7
+    rest = [i for i in log_value.argsort(descending=True).tolist() if i not in picks[:4]]
+    assert picks[4:] == rest[:3]
+
+
+def test_coverage_is_within_the_greedy_bound_of_the_best_batch():
+    log_value, rows = pool()
+    value = (log_value - log_value.amax()).exp().double()
+    kernel = torch.exp(-torch.cdist(rows, rows).double().square() / 0.8**2)
+
+    def covered(batch) -> float:
+        return float(kernel[:, list(batch)].amax(1) @ value)
+
+    best = max(covered(batch) for batch in itertools.combinations(range(12), 3))
+    assert covered(composed("coverage", log_value, rows, 3)) >= (1 - 1 / torch.e) * best
+
+
+@pytest.mark.parametrize("how", ["top", "dpp"])
+def test_costs_are_refused_where_they_would_be_ignored(how):
+    log_value, rows = pool()
+    with pytest.raises(InvalidInput, match="wanted composition='coverage'"):
+        composed(how, log_value, rows, 3, prices=torch.ones(12))
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"composition": "variance"},
+        {"composition": "top"},
+        {"composition": "dpp"},
+        {"space": "centred"},
+        {"space": "embedding"},
+        {"evidence": "picks"},
+        {"upper": "balanced"},
+        {"upper": "entropy"},
+        {"upper": "hardness"},
+    ],
+)
+def test_each_switch_is_a_setting_of_autoal(search, steps):
+    rows = pool(60)[1]
+    y = (rows[:, 0] > 0).long()
+    y[20:] = -1
+    picked = AutoAL(
+        ["margin", "kcenter"],
+        model=LogisticRegression(),
+        random_state=0,
+        search={"outer_steps": steps, "gate_level": 1.0, "episodes": 2, **search},
+    ).fit_query((rows + 0.5).numpy(), y.numpy(), batch_size=5)
+    assert len(set(picked.indices.tolist())) == 5
+    assert min(picked.indices) >= 20
+
+
+def test_beside_predictions_squared_distances_are_a_mean_of_both():
+    rng = generator(0, "beside")
+    rows = functional.normalize(torch.randn(30, 5, generator=rng), dim=1)
+    probs = torch.rand(30, 3, generator=rng).softmax(1)
+    joined = beside_predictions(rows, probs, torch.tensor(0.5))
+    expected = (torch.cdist(rows, rows) ** 2 + 0.5 * torch.cdist(probs.sqrt(), probs.sqrt()) ** 2) / 1.5
+    assert torch.allclose(torch.cdist(joined, joined) ** 2, expected, atol=1e-5)
+    assert torch.allclose(joined.norm(dim=1), torch.ones(30), atol=1e-6)
+
+
+@pytest.mark.parametrize(("signal", "least", "most"), [(4.0, 0.8, 1.0), (0.0, 0.0, 0.4)])
+def test_halves_agree_on_what_there_is_to_learn_and_not_on_noise(signal, least, most):
+    rng = generator(1, "halves")
+    labels = torch.arange(60).repeat(2, 1) % 2
+    x = torch.randn(2, 60, 20, generator=rng)
+    x[..., 0] += signal * labels
+    on = torch.randn(2, 200, 20, generator=rng)
+    on[:, :100, 0] += signal
+    _, halved = bagged_and_halved(
+        with_bias(x), labels, 5, 4, num_classes=2, l2=1.0, rng=rng, halving_rng=generator(2, "h")
+    )
+    trust = agreement(halved, with_bias(on))
+    assert trust.shape == (2,) and float(trust.min()) >= least and float(trust.max()) <= most
+
+
+def test_folds_and_halves_fitted_together_are_those_fitted_apart():
+    rng = generator(4, "together")
+    x, labels = with_bias(torch.randn(3, 40, 6, generator=rng)), torch.randint(0, 3, (3, 40), generator=rng)
+    settings = {"num_classes": 3, "l2": 1.0}
+    draws = {"rng": generator(5, "folds"), "halving_rng": generator(5, "halves")}
+    bagged, halved = bagged_and_halved(x, labels, 5, 2, **settings, **draws)
+    alone = bagged_heads(x, labels, 5, **settings, rng=generator(5, "folds"))
+    parts = halves(labels, 2, generator(5, "halves"))
+    assert torch.allclose(head_outputs(bagged, x, 5), head_outputs(alone, x, 5), atol=1e-4)
+    assert torch.equal(parts[:, 0::2], ~parts[:, 1::2])
+    for part, stack in zip(parts.flatten(0, 1), labels.repeat_interleave(4, 0), strict=True):
+        counts = torch.bincount(stack[part], minlength=3) - torch.bincount(stack[~part], minlength=3)
+        assert int(counts.abs().max()) <= 2 and int(counts.sum().abs()) <= 1
+    # Two halves of four at the right place: a head on the points of one half alone is the same head.
+    only = fit_heads(
+        x[1:2][:, parts[1, 3]], labels[1:2][:, parts[1, 3]], torch.ones(1, int(parts[1, 3].sum())), **settings,
+        tolerance=1e-6,
+    )  # fmt: skip
+    expected = head_log_probs(only, x[1:2])[0].exp()
+    assert torch.allclose(head_outputs(halved, x, 4)[1, 3].softmax(-1), expected, atol=0.02)
+    assert bagged_and_halved(x, labels, 0, 0, **settings, **draws) == (None, None)
+
+
+def test_in_a_regression_coverage_is_measured_in_the_embedding():
+    rng = generator(3, "regression")
+    x = torch.randn(80, 5, generator=rng)
+    y = (x[:, 0] + 0.1 * torch.randn(80, generator=rng)).numpy()
+    y[40:] = np.nan
+    picks = [
+        AutoAL(["random", "kcenter"], model=Ridge(), random_state=0, search={"space": space})
+        .fit_query(x.numpy(), y, batch_size=5)
+        .indices.tolist()
+        for space in ("predictions", "embedding")
+    ]
+    assert picks[0] == picks[1]
+
+
+def test_the_rows_of_a_pool_are_put_beside_its_predictions_in_chunks(monkeypatch):
+    rng = generator(4, "rows")
+    x, probs = torch.randn(50, 6, generator=rng), torch.rand(50, 3, generator=rng).softmax(1)
+    view = PoolView(*[ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))], torch.arange(10) % 2, 2)
+    space = Space.of(view, 64, rng)
+    monkeypatch.setattr("autoal.anchor.space.chunks", lambda n, _: [slice(i, min(i + 7, n)) for i in range(0, n, 7)])
+    pool, labeled = coverage_rows(view, space, "predictions", (probs[:40], probs[40:], torch.tensor(0.7)))
+    whole = beside_predictions(functional.normalize(x, dim=1), probs, torch.tensor(0.7))
+    assert torch.allclose(pool, whole[:40]) and torch.allclose(labeled, whole[40:])
+
+
+@pytest.mark.parametrize(("width", "apart"), [(2, True), (3, True), (4, False), (30, False)])
+def test_points_on_one_ray_are_apart_in_few_dimensions_only(width, apart):
+    rng = generator(0, "ray")
+    x = torch.randn(50, width, generator=rng)
+    x[1] = 3 * x[0]
+    sides = [ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))]
+    view = PoolView(*sides, torch.arange(10) % 2, 2)
+    pool, labeled = coverage_rows(view, Space.of(view, 64, rng), "embedding")
+    assert torch.allclose(torch.cat([pool, labeled]).norm(dim=1), torch.ones(50))
+    assert (float((pool[0] - pool[1]).norm()) > 0.1) is apart
+    assert len(labeled) == 10
