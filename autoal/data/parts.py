@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,12 +68,11 @@ class PartRows(EncodedRows):
 
     kind = "parts"
 
-    def __init__(self, parts: Any, what: str = "X") -> None:
-        from autoal.data.rows import as_rows
-
+    def __init__(self, parts: Any, read: Callable[[Any, str], Any], what: str = "X") -> None:
+        """`read(part, what)` gives the rows of one part: `as_rows`."""
         named = dict(parts) if isinstance(parts, Mapping) else dict(enumerate(parts))
         self.is_dict = isinstance(parts, Mapping)
-        self.parts = {name: as_rows(part, f"{what}[{name!r}]") for name, part in named.items()}
+        self.parts = {name: read(part, f"{what}[{name!r}]") for name, part in named.items()}
         self._given = named
         self.what = what
         self._length = one_length({str(name): len(rows) for name, rows in self.parts.items()}, what)

@@ -110,7 +110,7 @@ def as_rows(X: Any, what: str = "X") -> Rows:
     if isinstance(X, (str, Path)):
         return as_rows(read_rows(Path(X), what), what)
     if is_parts(X):
-        return PartRows(X, what)
+        return PartRows(X, as_rows, what)
     if isinstance(X, (list, tuple)):
         return _from_list(X, what)
     if hasattr(X, "__getitem__"):
