@@ -18,6 +18,7 @@ from autoal.errors import InvalidInput
 from autoal.models import is_regressor_model
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
+from autoal.selectors.checks import check_parameters
 from autoal.session.answers import Answer, settle
 from autoal.session.describe import describe_encoder, describe_model
 from autoal.session.folder import being_made
@@ -67,7 +68,7 @@ def make_session(
             candidates, task=task, mode=mode, search=search, device=device, random_state=int(seed),
             time_limit=time_limit, strict=strict, model=model,
         )  # fmt: skip
-        selector._check_parameters()
+        check_parameters(selector)
         made.save(selector, "start")
         if names.given is not None:
             (made.path / "ids.json").write_text(json.dumps(names.of(range(len(rows)))), encoding="utf-8")

@@ -29,7 +29,7 @@ from autoal.data import load_dataset
 from autoal.data.items import Items
 from autoal.errors import AutoALWarning, InvalidInput
 from autoal.models import PrecomputedModel, SmallCNN, TorchModel, TrainConfig
-from autoal.selectors.autoal import MODES
+from autoal.selectors.checks import MODES
 from tests.selectors.problems import QUICK, auto, blobs, digits
 
 X, Y, TRUTH = blobs()

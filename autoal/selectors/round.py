@@ -1,0 +1,242 @@
+"""One round: a search on the labels at hand, and the batch it asks for.
+
+`search_round` and `compose_round` are functions of the state of the round and of the `History`; nothing else is
+remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoal.anchor.candidates import Asked, ask_candidates
+from autoal.anchor.features import standardised, target_scale
+from autoal.anchor.heads import fit_heads, head_log_probs, with_bias
+from autoal.anchor.space import Space, geometry
+from autoal.outputs import compact_view
+from autoal.paper.search import PaperSearch, run_paper_search, score_pool
+from autoal.rng import derive_seed, generator, isolated
+from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
+from autoal.search.round import Learned, compose_batch, learn
+from autoal.selectors.base import RoundState, Selection
+from autoal.selectors.checks import refuse_paper
+from autoal.selectors.history import History
+from autoal.selectors.mixture import uniform_mixture
+from autoal.selectors.portfolio import members, servable
+from autoal.settings import SearchConfig
+from autoal.strategies.base import ordered
+
+__all__ = ["Searched", "compose_round", "search_round"]
+
+KEPT = ("gate", "dropped", "audit")
+"""Diagnostics that stay in the history."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search on one state: what is needed to compose a batch."""
+
+    mode: str
+    config: SearchConfig
+    state: RoundState
+    asked: Asked
+    dropped: dict[str, str]
+    learned: Learned | None
+    paper: PaperSearch | None
+    space: Space | None
+    audit: AuditReport | None
+    seconds: dict[str, float]
+
+    @property
+    def net(self) -> Any:
+        """The trained SearchNet; None where nothing is searched."""
+        if self.learned is not None:
+            return self.learned.candidate_net
+        return None if self.paper is None else self.paper.net
+
+
+def search_round(
+    state: RoundState,
+    history: History,
+    candidates: str | Sequence[Any],
+    config: SearchConfig,
+    *,
+    mode: str,
+    batch_size: int,
+    seconds: dict[str, float],
+    strict: bool = False,
+    time_limit: float | None = None,
+    foreign_features: bool = False,
+    report: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Searched:
+    """Everything before the batch is composed. `foreign_features`: embeddings are the user's, not the model's."""
+    began = perf_counter()
+    deadline = began + time_limit if time_limit is not None else None
+    seed = derive_seed(state.seed, "round", state.round)
+    if state.view.task == "regression":
+        refuse_paper(mode)
+    if state.validation is None:  # its points would have to be turned with the others
+        state = replace(state, view=compact_view(state.view))
+    state = _with_predictions(state, config)
+    view = state.view
+    served, dropped = servable(members(candidates, view.task), view, strict=strict)
+    wanted = min(len(view), max(batch_size, round(config.proposal_factor * batch_size)))
+    if mode != "bilevel":
+        wanted = batch_size
+    report("candidates", 0, 1)
+    # The floor and the paper take the portfolio as it is; only the search drops twins.
+    overlap = config.max_overlap if mode == "bilevel" else 1.0
+    asked = ask_candidates(view, served, batch_size, wanted, overlap, seed)
+    dropped.update(asked.dropped)
+    seconds = {**seconds, "candidates": perf_counter() - began}
+    memory = history.recall(state)
+    learned, paper, space = None, None, None
+    report("search", 0, 1)
+    if mode == "bilevel":
+        space = Space.of(view, config.head_dim, generator(seed, "space"))
+        learned = learn(
+            view, space, asked.candidates, memory, config,
+            batch_size=batch_size, round=state.round, seed=seed, validation=state.validation,
+            fair=history.not_chosen(state.labeled_ids) if config.audit > 0 and config.audit_judges else None,
+            out_of_time=lambda: deadline is not None and perf_counter() > deadline,
+        )  # fmt: skip
+        seconds.update(learned.seconds)
+        history.memory = learned.memory
+    elif mode == "paper":
+        began = perf_counter()
+        paper = run_paper_search(
+            _labeled_inputs(state), view.labels, view.num_classes, asked.candidates, config.paper,
+            batch_size=batch_size, pool_size=len(view), mc_samples=10, seed=seed, device=view.device,
+            embeddings=None if state.inputs is not None else view.labeled.embeddings,
+        )  # fmt: skip
+        seconds["search"] = perf_counter() - began
+    audit = None
+    if config.audit > 0:
+        began = perf_counter()
+        # Features that the model has learned have seen every label: heads on them would be right on any point.
+        rows = geometry(view.labeled) if foreign_features else _labeled_inputs(state)
+        with isolated(derive_seed(seed, "audit", "features")):
+            features = with_bias(compact(rows, config.head_dim)).to(view.device)
+        audit = audit_report(
+            features, view.labels, view.num_classes, state.labeled_ids, history.asked_before(),
+            l2=config.head_l2, rng=generator(seed, "audit", "splits"),
+        )  # fmt: skip
+        seconds["audit"] = perf_counter() - began
+    return Searched(mode, config, state, asked, dropped, learned, paper, space, audit, seconds)
+
+
+def compose_round(searched: Searched, history: History, batch_size: int) -> Selection:
+    """The batch; the history takes the entry of the round."""
+    state, asked, config = searched.state, searched.asked, searched.config
+    seed = derive_seed(state.seed, "round", state.round)
+    view, names = state.view, [name for name, _ in asked.candidates]
+    if any(len(proposal.indices) < batch_size for proposal in asked.proposals):
+        asked = ask_candidates(view, asked.candidates, batch_size, batch_size, 1.0, seed)
+    diagnostics: dict[str, Any] = {"mode": searched.mode, "labels": len(view.labels), "dropped": dict(searched.dropped)}
+    drawn = torch.zeros(0, dtype=torch.long)
+    if searched.audit is not None:
+        drawn = draw_audit(
+            state.pool_ids, batch_size, config.audit, history.asked_before(), generator(seed, "audit", "draw")
+        )
+        diagnostics["audit"] = {"random": len(drawn), **searched.audit.to_json(), "says": str(searched.audit)}
+    if searched.learned is not None and searched.space is not None:
+        learned = searched.learned
+        composed = compose_batch(
+            view, searched.space, asked.proposals, learned, config, batch_size=batch_size, seed=seed
+        )
+        positions, utilities = composed.positions, ordered(composed.positions, composed.value).scores
+        weights = composed.weights.mean(0).cpu()
+        learned_weights = torch.softmax(learned.candidate_net.logits.detach(), 0).cpu().tolist()
+        diagnostics["gate"] = {
+            "open": learned.gate_open,
+            "reason": learned.reason,
+            "gain": learned.memory.evidence.gain(),
+            "z": learned.memory.evidence.z(),
+            "learned_weights": dict(zip(names, learned_weights, strict=True)),
+        }
+        if learned.trace is not None:
+            diagnostics["losses"] = {"upper": learned.trace.upper, "gradient": learned.trace.gradient}
+    elif searched.paper is not None:
+        paper = searched.paper
+        (positions, utilities), weights = score_pool(
+            paper, _pool_reader(state), asked.proposals, config.paper, view, batch_size
+        )
+        diagnostics["losses"] = paper.losses
+    else:
+        positions = uniform_mixture(asked.proposals, batch_size, generator(seed, "mixture")).to(view.device)
+        # Equal scores share a rank: a sort would order them by chance, and by the number of threads.
+        mean_rank = torch.stack([ordered(*proposal).scores for proposal in asked.proposals]).mean(0)
+        utilities = ordered(positions, mean_rank).scores
+        weights = torch.full((len(names),), 1.0 / len(names), dtype=torch.float64)
+    drawn = drawn.to(positions.device)
+    if len(drawn):
+        chosen = positions[~torch.isin(positions, drawn)][: batch_size - len(drawn)]
+        positions = torch.cat([chosen, drawn])
+        utilities = ordered(positions, utilities).scores
+    votes = {
+        name: torch.isin(positions, proposal.indices[:batch_size])
+        for name, proposal in zip(names, asked.proposals, strict=True)
+    }
+    shares = dict(zip(names, weights.tolist(), strict=True))
+    selection = Selection(positions, utilities, shares, votes, diagnostics)
+    # Asked again with the same labels, or for a batch of another size: one round, one entry.
+    entry = {"labels": len(view.labels), "weights": shares, **{k: v for k, v in diagnostics.items() if k in KEPT}}
+    if searched.audit is not None:
+        keys = state.pool_ids[positions.cpu()].tolist()
+        split = len(keys) - len(drawn)
+        predicted = view.pool.require("log_probs").argmax(1) if view.num_classes else view.pool.require("means")
+        entry["asked"] = {
+            "chosen": keys[:split],
+            "random": keys[split:],
+            "predicted": predicted[drawn].tolist(),
+            "classes": view.num_classes,
+        }
+    history.add(entry)
+    return selection
+
+
+def _labeled_inputs(state: RoundState) -> Tensor:
+    """Raw inputs of the labeled points, for the networks of `mode="paper"`; embeddings where there are none."""
+    if state.inputs is not None and state.labeled_indices is not None:
+        return state.inputs.take(state.labeled_indices)
+    return geometry(state.view.labeled)
+
+
+def _pool_reader(state: RoundState) -> Callable[[slice], Tensor]:
+    """The same of a slice of the pool."""
+    if state.inputs is not None and state.pool_indices is not None:
+        rows, indices = state.inputs, state.pool_indices
+        return lambda part: rows.take(indices[part])
+    embedded = geometry(state.view.pool)
+    return lambda part: embedded[part]
+
+
+def _with_predictions(state: RoundState, config: SearchConfig) -> RoundState:
+    """The state with probabilities, or predicted targets, from a head on the embeddings, where only those are known."""
+    view = state.view
+    field = "log_probs" if view.num_classes else "means"
+    if field in view.pool.present():
+        return state
+    space = Space.of(view, config.head_dim, generator(state.seed, "space"))
+    features = with_bias(space.labeled).unsqueeze(0)
+    labels = view.labels.unsqueeze(0)
+    shift, unit = target_scale(labels, view.num_classes)
+    heads = fit_heads(
+        features, standardised(labels, shift, unit), features.new_ones(1, len(view.labels)),
+        num_classes=view.num_classes, l2=config.head_l2,
+    )  # fmt: skip
+
+    def predicted(x: Tensor) -> Tensor:
+        rows = with_bias(x).unsqueeze(0)
+        return head_log_probs(heads, rows)[0] if view.num_classes else (heads(rows)[0, :, 0].detach() * unit + shift)[0]
+
+    sides = [
+        replace(outputs, **{field: predicted(x)})
+        for outputs, x in ((view.pool, space.pool), (view.labeled, space.labeled))
+    ]
+    return replace(state, view=replace(view, pool=sides[0], labeled=sides[1]))
