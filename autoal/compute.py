@@ -11,7 +11,15 @@ import torch
 
 from autoal.errors import DeviceUnavailable, InvalidInput
 
-__all__ = ["CHUNK_BYTES", "chunks", "full_precision_matmul", "peak_bytes", "resolve_device", "single_threaded"]
+__all__ = [
+    "CHUNK_BYTES",
+    "chunks",
+    "full_precision_matmul",
+    "peak_bytes",
+    "resolve_device",
+    "single_threaded",
+    "steady",
+]
 
 CHUNK_BYTES = 128 * 2**20
 """Default size of one temporary array, in bytes. Results do not depend on it."""
@@ -61,6 +69,17 @@ def single_threaded() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+LARGE_MODULE = 1_000_000
+"""Weights from which on a network is worth several threads of a CPU, though the last bits then depend on how many."""
+
+
+def steady(module: torch.nn.Module, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """One thread for a network of up to LARGE_MODULE weights on a CPU, so that its numbers are the same whatever the
+    number of cores; all threads for a larger one."""
+    small = sum(weight.numel() for weight in module.parameters()) <= LARGE_MODULE
+    return single_threaded() if small and device.type == "cpu" else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Models behind one protocol: torch modules, scikit-learn estimators, precomputed outputs."""
 
 from autoal.models.base import ModelAdapter, Progress, fit_model
-from autoal.models.dispatch import as_adapter, is_regressor_model
+from autoal.models.dispatch import as_adapter, is_regressor_model, known_classes
 from autoal.models.dropout import mc_dropout
 from autoal.models.nets import MLP, EmbeddingNet, ResNet18, SmallCNN, default_net
 from autoal.models.precomputed import OverlaidModel, PrecomputedModel
@@ -25,6 +25,7 @@ __all__ = [
     "default_net",
     "fit_model",
     "is_regressor_model",
+    "known_classes",
     "mc_dropout",
     "train",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from autoal.data.rows import Rows
@@ -21,7 +22,7 @@ from autoal.models.sklearn_adapter import SklearnModel, regresses
 from autoal.models.torch_adapter import TorchModel
 from autoal.models.training import TrainConfig
 
-__all__ = ["as_adapter", "is_regressor_model"]
+__all__ = ["as_adapter", "is_regressor_model", "known_classes"]
 
 
 def as_adapter(
@@ -93,6 +94,12 @@ def is_regressor_model(model: Any) -> bool:
     return _is_estimator(model) and not _is_adapter(model) and regresses(model)
 
 
+def known_classes(model: Any) -> Any:
+    """(C,) the labels that a frozen estimator was fitted on long ago; None for a model that is fitted here."""
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    return getattr(last, "classes_", None) if isinstance(last, FrozenEstimator) else None
+
+
 def _is_adapter(model: Any) -> bool:
     """A ModelAdapter may lack the `predict_` method of the task it is not made for."""
     has = [hasattr(model, name) for name in ("predict_log_probs", "predict_means")]
@@ -102,6 +109,8 @@ def _is_adapter(model: Any) -> bool:
 def _is_estimator(model: Any) -> bool:
     if isinstance(model, (type, nn.Module)):
         return False
+    if isinstance(model, BaseEstimator) and hasattr(model, "fit"):  # stacking can predict only once it is fitted
+        return True
     return hasattr(model, "predict_proba") or (hasattr(model, "fit") and hasattr(model, "predict"))
 
 

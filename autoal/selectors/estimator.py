@@ -20,7 +20,7 @@ from autoal.data import Pool
 from autoal.data.notes import Quiet
 from autoal.data.nothing import NoRows
 from autoal.errors import AutoALWarning, InvalidInput, NotFitted, UnknownName
-from autoal.models import Progress, is_regressor_model
+from autoal.models import Progress, is_regressor_model, known_classes
 from autoal.rng import derive_seed, isolated
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.checks import check_parameters, columns_of, integer, refuse_paper, row_count, seed_of
@@ -204,6 +204,8 @@ class AutoAL(BaseEstimator):
         task = self.task
         if task == "auto" and probs is None and classes is None and is_regressor_model(self.model):
             task = "regression"  # a regressor means one, whatever its targets look like
+        if classes is None and probs is None and task != "regression":
+            classes = known_classes(self.model)
         # Precomputed probabilities name the label space; otherwise it is what has been labeled so far.
         columns = columns_of(probs) if classes is None else None
         built = Pool.build(

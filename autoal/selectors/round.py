@@ -1,7 +1,7 @@
 """One round: a search on the labels at hand, and the batch it asks for.
 
 `search_round` and `compose_round` are functions of the state of the round and of the `History`; nothing else is
-remembered.
+remembered. Both run on one thread of a CPU: sums over several are in another order, and so other numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from autoal.anchor.candidates import Asked, ask_candidates
 from autoal.anchor.features import standardised, target_scale
 from autoal.anchor.heads import fit_heads, head_log_probs, with_bias
 from autoal.anchor.space import Space, geometry
+from autoal.compute import single_threaded
 from autoal.outputs import compact_view
 from autoal.paper.search import PaperSearch, run_paper_search, score_pool
 from autoal.rng import derive_seed, generator, isolated
@@ -60,6 +61,7 @@ class Searched:
         return None if self.paper is None else self.paper.net
 
 
+@single_threaded()
 def search_round(
     state: RoundState,
     history: History,
@@ -130,6 +132,7 @@ def search_round(
     return Searched(mode, config, state, asked, dropped, learned, paper, space, audit, seconds)
 
 
+@single_threaded()
 def compose_round(searched: Searched, history: History, batch_size: int) -> Selection:
     """The batch; the history takes the entry of the round."""
     state, asked, config = searched.state, searched.asked, searched.config

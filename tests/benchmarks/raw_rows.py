@@ -130,9 +130,9 @@ def main() -> None:
     lines = [
         "# Rows as people have them",
         "",
-        f"Raw texts of trec6: pool 600, 20 first labels, 8 rounds of 10, {given.seeds} paired seeds, `model=None`. Wine "
-        "table:",
-        "pool 120, 6 first labels, 6 rounds of 4, 24 paired seeds. Area under the curve of test accuracy, in points.",
+        f"Raw texts of trec6: pool 600, 20 first labels, 8 rounds of 10, {given.seeds} paired seeds, no model given.",
+        "Wine table: pool 120, 6 first labels, 6 rounds of 4, 24 paired seeds. Area under the",
+        "curve of test accuracy, in points.",
         "",
         "| data | difference | mean | standard error | 95 % interval | above 0 | Wilcoxon p |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",

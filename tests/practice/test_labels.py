@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV
@@ -165,3 +166,34 @@ def test_samplers_are_for_training_alone() -> None:
     )
     by_hand, ours = by_hand_and_ours(model, TEXTS)
     np.testing.assert_array_equal(by_hand, ours)
+
+
+THREE = np.array(["ant", "bee", "cat"])
+
+
+def pretrained(labels: np.ndarray) -> Any:
+    return FrozenEstimator(LogisticRegression().fit(X, labels))
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_frozen_estimator_knows_more_classes_than_are_labeled(piped: bool) -> None:
+    labels = THREE[np.argsort(np.argsort(X[:, 0])) // 20]
+    model = pretrained(labels)
+    y = np.array([label if label != "bee" and row < 20 else None for row, label in enumerate(labels)], dtype=object)
+    selector, picked = query(make_pipeline("passthrough", model) if piped else model, y)
+    assert selector.classes_.tolist() == THREE.tolist() and len(picked) == 3
+    said = selector.model_.predict_log_probs(selector.pool_.rows, selector.pool_.unlabeled).exp().numpy()
+    rows = selector.pool_.unlabeled.numpy()
+    np.testing.assert_allclose(said, model.predict_proba(X[rows]), atol=1e-6)
+
+
+def test_a_frozen_estimator_of_other_labels_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="classes="):
+        query(pretrained(TRUTH), partly(TEXTS))
+
+
+def test_a_frozen_estimator_is_not_fitted_again() -> None:
+    model = pretrained(TEXTS)
+    before = model.coef_.copy()
+    selector, _ = query(model, partly(TEXTS))
+    np.testing.assert_array_equal(selector.model_.fitted.coef_, before)

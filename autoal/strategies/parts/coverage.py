@@ -27,6 +27,7 @@ SMALL = 2**19
 BLOCK = 4096
 """Candidates that are sorted again at each pick; the others only where these fall below them."""
 
+FIRST_COST = 5e10
 COLUMNS = 16_384
 """Evaluation points summed in the working precision before the sum goes on in float64."""
 
@@ -53,9 +54,9 @@ def greedy_coverage(
     Greedily maximises sum_u weights_u max(0, k(u, j) - m_u) over j, where k = exp(-(|u - j| / bandwidth)^2) on
     rows of length 1 (as they are, without `normalise`) and m_u is the largest k to a pick or a row of
     `covered_by_L_D`. `candidates` are the positions that may be picked, `evaluation` those that u runs over: by
-    default all, and 10 000 drawn from those of positive weight where there are more. With `prices_N` the gain per
-    price counts; the gains returned are before the division. With `ball` the kernel is 1 nearer than the bandwidth and
-    0 elsewhere. Equal gains go by falling `liked_N`, where it is given.
+    default all, and 10 000 drawn from those of positive weight where there are more (fewer where rows are wide). With
+    `prices_N` the gain per price counts; the gains returned are before the division. With `ball` the kernel is 1 nearer
+    than the bandwidth and 0 elsewhere. Equal gains go by falling `liked_N`, where it is given.
 
     Old gains bound new ones, so only the top is worked out again at each pick: the list is that of the plain loop.
     Ties go by `rng`. Of equal rows one is picked while any other has a gain; once none has, farthest-first.
@@ -69,8 +70,9 @@ def greedy_coverage(
         raise InvalidInput(f"got bandwidth={bandwidth}; wanted a positive number")
     if evaluation is None:
         evaluation = (weights_N > 0).nonzero().flatten()
-        if len(evaluation) > MAX_EVALUATION:
-            evaluation = evaluation[torch.randperm(len(evaluation), generator=rng)[:MAX_EVALUATION].to(device)]
+        most = _evaluated(len(candidates), points_N_D.shape[1], batch_size)
+        if len(evaluation) > most:
+            evaluation = evaluation[torch.randperm(len(evaluation), generator=rng)[:most].to(device)]
     evaluation = evaluation.to(device)
     prices_J = None
     if prices_N is not None:
@@ -102,6 +104,13 @@ def greedy_coverage(
         chosen = torch.cat([chosen, filled])
         gains = torch.cat([gains, gains.new_zeros(len(filled))])
     return candidates[chosen], gains, first_J
+
+
+def _evaluated(count: int, width: int, batch_size: int) -> int:
+    """How many points the sums run over: 10 000; of many wide rows so many that the first gains cost FIRST_COST
+    multiplications, but 2 000 and twenty a pick at least."""
+    affordable = int(FIRST_COST / max(1, count * width))
+    return min(MAX_EVALUATION, max(2_000, 20 * batch_size, affordable))
 
 
 class Gains(Protocol):
