@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoal.data.faces import AS_GIVEN, NUMBERS, Faces, Index, row_selector
+from autoal.data.faces import AS_GIVEN, NUMBERS, Faces, Index, row_selector, rows_of
 from autoal.errors import InvalidInput
 
 __all__ = ["ArrayRows", "Index", "SparseRows", "fingerprint", "row_selector"]
@@ -19,12 +20,13 @@ CHANNELS = (1, 3, 4)
 FLAT = "them as one row of numbers a picture, bytes in [0, 1]"
 
 
-def fingerprint(rows: Any) -> str:
-    """Hash of the shape and of up to 64 evenly spaced rows: cheap, and equal for equal contents in any container."""
+def fingerprint(rows: Any, read: Callable[[Any], Tensor] | None = None) -> str:
+    """Hash of the shape and of up to 64 evenly spaced rows: cheap, and equal for equal contents in any container.
+    `read` gives rows in place of `rows.take`."""
     n = len(rows)
     sample = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(np.int64))
     digest = hashlib.sha256(f"{n}:{tuple(rows.row_shape)}:".encode())
-    digest.update(np.ascontiguousarray(rows.take(sample).numpy()).tobytes())
+    digest.update(np.ascontiguousarray((read or rows.take)(sample).numpy()).tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -32,14 +34,16 @@ class ArrayRows(Faces):
     """Rows of a dense array: (n, d) tabular, (n, h, w) grey images, or (n, h, w, c) / (n, c, h, w) images.
 
     Channels are last where the last axis is 1, 3 or 4 long and the second is not. `take` gives images as
-    (n, c, h, w), and uint8 images as numbers in [0, 1]. The array is read, never copied or changed.
+    (n, c, h, w), and uint8 images as numbers in [0, 1]. The array is read, never copied or changed. `given` is the
+    array of objects that the numbers were read from, where they came so.
 
     Raises InvalidInput for other shapes, for arrays without rows or columns, and for dtypes that are not numbers.
     """
 
-    def __init__(self, array: NDArray[Any], what: str = "X") -> None:
+    def __init__(self, array: NDArray[Any], what: str = "X", given: NDArray[Any] | None = None) -> None:
         _check_array(array, what)
         self.array = array
+        self.given = array if given is None else given
         self.what = what
         self.is_image = array.ndim > 2
         self.kind = "pictures" if self.is_image else "numbers"
@@ -71,7 +75,7 @@ class ArrayRows(Faces):
 
     def native(self, indices: Index) -> NDArray[Any]:
         """The asked rows of the array as they are, of its own type and shape; a copy."""
-        return np.array(self.array[row_selector(indices)], copy=True)
+        return np.asarray(rows_of(self.given, indices))
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -90,7 +94,7 @@ class ArrayRows(Faces):
     def net_form(self, name: str, indices: Index) -> Tensor:
         if name == NUMBERS:
             return self.take(indices)
-        values = self.native(indices)
+        values = np.array(self.array[row_selector(indices)], copy=True)
         if values.dtype.kind == "u" and values.dtype != np.uint8:  # torch computes with signed integers
             values = values.astype(np.int64)
         return torch.from_numpy(values.astype(np.float32) if values.dtype.kind == "f" else values)
@@ -122,7 +126,7 @@ class SparseRows(Faces):
             )
         _check_extent(matrix.shape, what)
         self.what = what
-        self.matrix = matrix.tocsr()
+        self.matrix, self.format = matrix.tocsr(), matrix.format
         self.always_finite = matrix.dtype.kind in "biu"
 
     def __len__(self) -> int:
@@ -137,10 +141,11 @@ class SparseRows(Faces):
         return int(self.matrix.shape[1])
 
     def take(self, indices: Index) -> Tensor:
-        return torch.from_numpy(self.native(indices).toarray().astype(np.float32))
+        return torch.from_numpy(self.matrix[row_selector(indices)].toarray().astype(np.float32))
 
     def native(self, indices: Index) -> Any:
-        return self.matrix[row_selector(indices)]
+        """The asked rows in the format they came in."""
+        return self.matrix[row_selector(indices)].asformat(self.format)
 
     def fingerprint(self) -> str:
         return fingerprint(self)
@@ -150,7 +155,7 @@ def _check_array(array: NDArray[Any], what: str) -> None:
     if array.dtype.kind not in "biuf":
         raise InvalidInput(
             f"got {what} of dtype {array.dtype}; wanted numbers: use {what}.astype('float32'), or a pandas DataFrame, "
-            "whose text columns are one-hot encoded"
+            "which may hold texts, categories and dates too"
         )
     if array.ndim == 1:
         raise InvalidInput(

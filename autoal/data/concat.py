@@ -10,9 +10,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from autoal.data.arrays import ArrayRows, SparseRows, fingerprint
-from autoal.data.faces import EncodedRows, Faces, Index, row_selector
+from autoal.data.arrays import fingerprint
+from autoal.data.batches import Parts
+from autoal.data.faces import ENCODED, NUMBERS, Faces, Index, row_selector
 from autoal.data.frames import FrameRows
+from autoal.data.parts import PartRows, side_by_side
+from autoal.data.texts import contents_fingerprint
+from autoal.encoders import FittedEncoder, fit_encoder
 from autoal.errors import InvalidInput
 
 __all__ = ["ConcatRows"]
@@ -30,7 +34,13 @@ class ConcatRows(Faces):
                     f"columns of {what[0]} ({first.columns[:5]}...) and {what[1]} ({second.columns[:5]}...) differ; "
                     "wanted the same in both"
                 )
-        elif not isinstance(first, EncodedRows) and tuple(first.row_shape) != tuple(second.row_shape):
+        elif isinstance(first, PartRows) and isinstance(second, PartRows):
+            if first.is_dict != second.is_dict or list(first.parts) != list(second.parts):
+                raise InvalidInput(
+                    f"{what[0]} has the parts {list(first.parts)}, {what[1]} {list(second.parts)}; wanted the same in "
+                    "both, in one order"
+                )
+        elif self._are_numbers(first, second) and tuple(first.row_shape) != tuple(second.row_shape):
             raise InvalidInput(
                 f"rows of {what[0]} have shape {tuple(first.row_shape)}, rows of {what[1]} {tuple(second.row_shape)}; "
                 "wanted the same columns in both"
@@ -41,11 +51,24 @@ class ConcatRows(Faces):
     def __len__(self) -> int:
         return len(self.first) + len(self.second)
 
+    @staticmethod
+    def _are_numbers(first: Any, second: Any) -> bool:
+        """Whether `take` gives the numbers of both, and not an encoded face."""
+        return all(rows.taken_as != ENCODED and getattr(rows, "readable", True) for rows in (first, second))
+
+    @property
+    def taken_as(self) -> str:  # type: ignore[override]
+        if not self._are_numbers(self.first, self.second):
+            return ENCODED
+        return str(self.first.taken_as or self.second.taken_as)
+
+    @property
+    def readable(self) -> bool:
+        return self.taken_as != ENCODED
+
     @property
     def row_shape(self) -> tuple[int, ...]:
-        if self._is_encoded:
-            return (int(self.take(slice(0, 1)).shape[1]),)
-        return tuple(self.first.row_shape)
+        return tuple(self.first.row_shape) if self.readable else (int(self.take(slice(0, 1)).shape[1]),)
 
     @property
     def cost(self) -> int:
@@ -59,16 +82,12 @@ class ConcatRows(Faces):
     def notes(self) -> list[str]:
         return list(dict.fromkeys([*super().notes, *self.first.notes, *self.second.notes]))
 
-    @property
-    def _is_encoded(self) -> bool:
-        return isinstance(self.first, EncodedRows) and not getattr(self.first, "is_numbers", False)
-
     def take(self, indices: Index) -> Tensor:
-        if self._is_encoded:
-            if self._matrix is None:
-                self._matrix = Faces.encoded(self, slice(None))
-            return self._matrix[torch.from_numpy(self._numbers(indices))]
         numbers = self._numbers(indices)
+        if not self.readable:
+            if self._matrix is None:
+                self._matrix = self._encoded(slice(None))
+            return self._matrix[torch.from_numpy(numbers)]
         late = numbers >= len(self.first)
         out = torch.empty(len(numbers), *self.row_shape)
         mask = torch.from_numpy(late)
@@ -79,7 +98,22 @@ class ConcatRows(Faces):
         return out
 
     def encoded(self, indices: Index) -> Tensor:
-        return self.take(indices) if self._is_encoded else super().encoded(indices)
+        return self._encoded(indices) if self.readable else self.take(indices)
+
+    def _encoded(self, indices: Index) -> Tensor:
+        # Containers may hold channels in different places, and items in lists; what `take` gives is the same in both.
+        taken = self.encoder is None and self.readable and self.kind in ("pictures", "any")
+        rows = self.take(indices).numpy() if taken else self.native(indices)
+        return torch.from_numpy(np.asarray(self.fitted_encoder().transform(rows), dtype=np.float32))
+
+    def fitted_encoder(self) -> FittedEncoder:
+        if self._fitted is None and self.encoder is None:
+            if isinstance(self.first, PartRows):
+                self._fitted = side_by_side(self.native(slice(None)), self.first.parts)
+            elif self.kind in ("pictures", "any") and self.readable:
+                kind = "pictures" if len(self.row_shape) > 1 else "numbers"
+                self._fitted = fit_encoder(kind, self.take(slice(None)).numpy(), None, self.what)
+        return super().fitted_encoder()
 
     def native(self, indices: Index) -> Any:
         return self._joined(lambda rows, part: rows.native(part), indices)
@@ -93,17 +127,17 @@ class ConcatRows(Faces):
 
     @property
     def net_forms(self) -> tuple[str, ...]:
-        if not isinstance(self.first, ArrayRows | SparseRows):
-            return super().net_forms
         return tuple(name for name in self.first.net_forms if name in self.second.net_forms)
 
     def net_form(self, name: str, indices: Index) -> Any:
-        if not isinstance(self.first, ArrayRows | SparseRows):
+        if name == NUMBERS:
             return self.take(indices)
         return self._joined(lambda rows, part: rows.net_form(name, part), indices)
 
     def fingerprint(self) -> str:
-        return fingerprint(self)
+        if self.readable and self.kind != "table":
+            return fingerprint(self)
+        return contents_fingerprint(self.kind, len(self), [rows.fingerprint() for rows in (self.first, self.second)])
 
     def _joined(self, read: Any, indices: Index) -> Any:
         numbers = self._numbers(indices)
@@ -125,7 +159,7 @@ def _in_order(parts: list[Any], back: np.ndarray[Any, np.dtype[np.int64]], what:
     """The rows of both containers, in the asked order, in a container of their kind."""
     first, second = parts
     if any(sparse.issparse(part) for part in parts):
-        return sparse.vstack(parts).tocsr()[back]
+        return sparse.vstack(parts).tocsr()[back].asformat(first.format)
     if isinstance(first, pd.DataFrame | pd.Series) and isinstance(second, type(first)):
         return pd.concat(parts, ignore_index=True).iloc[back]
     if isinstance(first, Tensor):
@@ -135,6 +169,8 @@ def _in_order(parts: list[Any], back: np.ndarray[Any, np.dtype[np.int64]], what:
     if isinstance(first, list) or isinstance(second, list):
         both = [*first, *second]
         return [both[place] for place in back.tolist()]
+    if isinstance(first, Parts) and isinstance(second, Parts):
+        return Parts(_in_order([first.values, second.values], back, what), len(first) + len(second))
     if isinstance(first, dict):
         return {name: _in_order([first[name], second[name]], back, what) for name in first}
     if isinstance(first, tuple):

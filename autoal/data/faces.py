@@ -13,7 +13,18 @@ from torch import Tensor
 from autoal.encoders import FittedEncoder, fit_encoder
 from autoal.errors import InvalidInput
 
-__all__ = ["AS_GIVEN", "FIRST", "NUMBERS", "EncodedRows", "Faces", "Index", "one_length", "row_selector"]
+__all__ = [
+    "AS_GIVEN",
+    "ENCODED",
+    "FIRST",
+    "NUMBERS",
+    "EncodedRows",
+    "Faces",
+    "Index",
+    "one_length",
+    "row_selector",
+    "rows_of",
+]
 
 Index = Tensor | slice | NDArray[np.int64]
 """What `take` and `native` accept: row numbers (n,), or a slice."""
@@ -24,6 +35,8 @@ FIRST = "of each item the first part alone"
 """Where items have several parts and the model takes one."""
 NUMBERS = "them as float32 numbers"
 """What a network gets where it refuses rows as they were given."""
+ENCODED = "numbers that an encoder made of them"
+"""What `take` gives of rows that are no numbers."""
 
 
 def row_selector(indices: Index) -> slice | NDArray[np.int64]:
@@ -33,6 +46,21 @@ def row_selector(indices: Index) -> slice | NDArray[np.int64]:
     if isinstance(indices, Tensor):
         indices = indices.detach().cpu().numpy()
     return np.asarray(indices, dtype=np.int64)
+
+
+def rows_of(container: Any, indices: Index) -> Any:
+    """The asked rows of an array, a tensor, a frame, a Series, a list or a tuple, in a container of its kind (of a
+    tuple, where they are not a slice, a list)."""
+    chosen = row_selector(indices)
+    if hasattr(container, "iloc"):
+        return container.iloc[chosen]
+    if isinstance(container, Tensor):
+        return container[chosen if isinstance(chosen, slice) else torch.from_numpy(chosen)]
+    if isinstance(container, np.ndarray):
+        return np.array(container[chosen], copy=True)
+    if isinstance(container, list | tuple) and not isinstance(chosen, slice):
+        return [container[place] for place in chosen.tolist()]
+    return container[chosen]
 
 
 class Faces:
@@ -97,6 +125,8 @@ class Faces:
 
     row_shape: Any = ()
     """Shape of one row of `take`."""
+    taken_as: str = ""
+    """What `take` gives, in words, where it is not the rows as numbers."""
 
     def take(self, indices: Index) -> Tensor:
         """float32 (n, *row_shape) on the CPU, the caller's own copy."""
@@ -128,6 +158,7 @@ class EncodedRows(Faces):
     """Rows that are no numbers by themselves: `take` gives their encoded face, made once for all of them."""
 
     always_finite = True  # gaps are for the user's model to take or refuse; encoders fill them
+    taken_as = ENCODED
 
     @property
     def row_shape(self) -> tuple[int, ...]:

@@ -1,4 +1,5 @@
-"""Rows of a DataFrame, pandas or polars: they stay a frame for the user's model, and are encoded for distances."""
+"""Rows of a table, a DataFrame (pandas or polars) or an array of strings and objects: they stay what they are for the
+user's model, and are encoded for distances."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from pandas.api import types
 from torch import Tensor
 
-from autoal.data.faces import AS_GIVEN, EncodedRows, Faces, Index, row_selector
-from autoal.data.texts import COLUMN, contents_fingerprint, is_texts, sample
-from autoal.encoders.containers import is_frame
+from autoal.data.faces import AS_GIVEN, ENCODED, EncodedRows, Faces, Index, rows_of
+from autoal.data.texts import COLUMN, contents_fingerprint, is_texts, listed, sample
+from autoal.encoders.containers import as_series, is_frame
 from autoal.errors import InvalidInput
 
-__all__ = ["FrameRows", "is_frame", "one_hot"]
+__all__ = ["ArrayTableRows", "FrameRows", "is_frame", "one_hot"]
 
 
 def one_hot(codes: NDArray[Any], count: int) -> NDArray[np.float32]:
@@ -40,7 +41,10 @@ class FrameRows(EncodedRows):
         self.is_pandas = isinstance(frame, pd.DataFrame)
         one_column = frame.shape[1] == 1 and is_texts(self._column(0))
         self.kind = "texts" if one_column else "table"
-        self.is_numbers = self.is_pandas and all(_is_number(kind) for kind in frame.dtypes)
+        self.is_numbers = all(map(_is_number, frame.dtypes))
+        self.taken_as = "" if self.is_numbers else ENCODED
+        # Whole numbers may be tokens, which an nn.Embedding wants whole.
+        self.is_whole = all(map(_is_whole, frame.dtypes)) and not self._has_gaps()
         # Gaps are for the user's model to take or refuse.
         self.always_finite = not self.is_numbers
 
@@ -61,8 +65,7 @@ class FrameRows(EncodedRows):
 
     def native(self, indices: Index) -> Any:
         """The asked rows with their own columns and index."""
-        chosen = row_selector(indices)
-        return self.table.iloc[chosen] if self.is_pandas else self.table[chosen]
+        return rows_of(self.table, indices)
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -70,19 +73,30 @@ class FrameRows(EncodedRows):
 
     def form(self, name: str, indices: Index) -> Any:
         made = self.native(indices)
-        if name != COLUMN:
-            return made
-        return made.iloc[:, 0] if self.is_pandas else made[:, 0]
+        return made if name != COLUMN else _column(made, 0)
+
+    @property
+    def net_forms(self) -> tuple[str, ...]:
+        return (AS_GIVEN, *super().net_forms) if self.is_whole or self.kind == "texts" else super().net_forms
+
+    def net_form(self, name: str, indices: Index) -> Any:
+        if name != AS_GIVEN:
+            return self.take(indices)
+        return listed(self.native(indices)) if self.kind == "texts" else torch.from_numpy(self._read(indices, np.int64))
 
     def take(self, indices: Index) -> Tensor:
         if not self.is_numbers:
             return super().take(indices)
-        part = self.native(indices)
         with np.errstate(over="ignore"):
-            columns = [
-                part.iloc[:, place].to_numpy(dtype=np.float64, na_value=np.nan) for place in range(part.shape[1])
-            ]
-            return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+            return torch.from_numpy(self._read(indices, np.float64).astype(np.float32))
+
+    def _read(self, indices: Index, dtype: Any) -> NDArray[Any]:
+        """(n, d) of a frame of numbers, NaN in gaps."""
+        part = self.native(indices)
+        columns = [as_series(_column(part, place)) for place in range(part.shape[1])]
+        if dtype is np.int64:
+            return np.stack([column.to_numpy(dtype=np.int64) for column in columns], axis=1)
+        return np.stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for column in columns], axis=1)
 
     def encoded(self, indices: Index) -> Tensor:
         return EncodedRows.take(self, indices)
@@ -101,11 +115,54 @@ class FrameRows(EncodedRows):
         return contents_fingerprint(f"table {[str(name) for name in self.columns]}", len(self), map(_plain, rows))
 
     def _column(self, place: int) -> Any:
-        return self.table.iloc[:, place] if self.is_pandas else self.table[:, place]
+        return _column(self.table, place)
+
+    def _has_gaps(self) -> bool:
+        columns = (self._column(place) for place in range(self.table.shape[1]))
+        return any(bool(column.hasnans) if isinstance(column, pd.Series) else column.has_nulls() for column in columns)
+
+
+class ArrayTableRows(EncodedRows):
+    """Rows of an array (n, d) of strings or of objects of several types, which the model gets as such an array; for
+    distances its columns are those of a table.
+
+    Raises InvalidInput where there is no row or no column.
+    """
+
+    kind = "table"
+
+    def __init__(self, array: NDArray[Any], what: str = "X") -> None:
+        if 0 in array.shape:
+            raise InvalidInput(f"got {what} of shape {array.shape}; wanted at least one row and one column")
+        self.array, self.what = array, what
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def cost(self) -> int:
+        return 8 * int(self.array.shape[1])
+
+    def native(self, indices: Index) -> Any:
+        return rows_of(self.array, indices)
+
+    def fingerprint(self) -> str:
+        shown = self.native(sample(len(self))).tolist()
+        return contents_fingerprint(f"table {self.array.shape[1]}", len(self), map(_plain, shown))
+
+
+def _column(table: Any, place: int) -> Any:
+    return table.iloc[:, place] if isinstance(table, pd.DataFrame) else table[:, place]
 
 
 def _is_number(kind: Any) -> bool:
+    if hasattr(kind, "is_numeric"):  # of polars
+        return bool(kind.is_numeric()) or str(kind) == "Boolean"
     return (types.is_numeric_dtype(kind) or types.is_bool_dtype(kind)) and not types.is_complex_dtype(kind)
+
+
+def _is_whole(kind: Any) -> bool:
+    return bool(kind.is_integer()) if hasattr(kind, "is_numeric") else types.is_integer_dtype(kind)
 
 
 def _plain(row: Any) -> list[str]:

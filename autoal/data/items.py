@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from autoal import rng
 from autoal.data.arrays import CHANNELS, fingerprint
-from autoal.data.faces import AS_GIVEN, FIRST, NUMBERS, Faces, Index, row_selector
-from autoal.data.parts import Parts
+from autoal.data.batches import as_parts, collated, is_sequence, uneven_places
+from autoal.data.faces import AS_GIVEN, ENCODED, FIRST, NUMBERS, Faces, Index, row_selector, rows_of
 from autoal.data.texts import contents_fingerprint, sample
+from autoal.encoders import FittedEncoder, fit_encoder
 from autoal.errors import InvalidInput
 
 __all__ = ["DatasetRows", "Items", "ObjectRows"]
@@ -66,6 +67,7 @@ class _ItemRows(Faces):
     reads_lazily = True
     always_finite = True  # checked on reading; a pass over all items beforehand may take hours
     kind = "any"
+    _uneven: frozenset[Any] | None = None
 
     def __init__(self, items: Any, what: str, length: int) -> None:
         self.dataset, self.what, self._length = items, what, length
@@ -73,9 +75,10 @@ class _ItemRows(Faces):
             before = _global_states()
             first = items[0]
             self._draws = _global_states() != before
-        self._several = isinstance(first, Mapping) or (isinstance(first, tuple | list) and isinstance(items, Items))
-        self._several |= isinstance(first, tuple)
-        self._alone = isinstance(first, tuple | list) and len(first) == 1
+        self._alone = _is_several(first) and not isinstance(first, Mapping) and len(first) == 1
+        self._places = (
+            list(first) if isinstance(first, Mapping) else list(range(len(first))) if _is_several(first) else []
+        )
 
     def __len__(self) -> int:
         return self._length
@@ -91,17 +94,17 @@ class _ItemRows(Faces):
         selector = row_selector(indices)
         return list(range(*selector.indices(self._length))) if isinstance(selector, slice) else selector.tolist()
 
-    def native(self, indices: Index) -> list[Any]:
+    def native(self, indices: Index) -> Any:
         """A list of the items."""
+        return self._items(indices)
+
+    def _items(self, indices: Index) -> list[Any]:
         return [self.item(number) for number in self._numbers(indices)]
 
     @property
     def parts(self) -> list[Any] | None:
         """Places or names of the parts of an item; None where it is one thing."""
-        first = self.item(0)
-        if isinstance(first, Mapping):
-            return list(first)
-        return list(range(len(first))) if isinstance(first, tuple) and len(first) > 1 else None
+        return None if self._alone or not self._places else self._places
 
     @property
     def net_forms(self) -> tuple[str, ...]:
@@ -110,27 +113,26 @@ class _ItemRows(Faces):
     def net_form(self, name: str, indices: Index) -> Any:
         if name == NUMBERS:
             return self.take(indices)
-        items = self.native(indices)
+        items = self._items(indices)
+        if self._uneven is None:
+            self._uneven = uneven_places(self._looked_at())
+        made = collated(items, self._uneven)
+        if self._alone:
+            return as_parts(made[0], len(items))
         if name == FIRST:
-            if isinstance(items[0], Mapping):
+            if not isinstance(made, tuple):
                 raise InvalidInput(f"items of {self.what} are dicts, whose parts have no order")
-            items = [item[0] for item in items]
-        elif self._alone:
-            items = [item[0] for item in items]
-        try:
-            made = default_collate(items)
-        except (TypeError, RuntimeError, ValueError):
-            if isinstance(items[0], Mapping | tuple):
-                raise
-            tensors = [
-                torch.as_tensor(item) for item in items
-            ]  # of different lengths: a list, as torch.nn.utils.rnn takes
-            return Parts((tensors,), len(items))
-        if isinstance(made, Mapping):
-            return Parts({str(key): value for key, value in made.items()}, len(items))
-        if isinstance(made, tuple | list):
-            return Parts(tuple(made), len(items))
-        return made
+            return as_parts(made[0], len(items))
+        return as_parts(made, len(items))
+
+    def _looked_at(self) -> list[Any]:
+        """The items that say which parts differ in shape from row to row."""
+        return self._items(sample(len(self)))
+
+
+def _is_several(item: Any) -> bool:
+    """Whether an item has parts: a dict, a tuple, or a list of other things than numbers or words."""
+    return isinstance(item, Mapping | tuple) or (isinstance(item, list) and bool(item) and not is_sequence(item))
 
 
 class DatasetRows(_ItemRows):
@@ -168,7 +170,7 @@ class DatasetRows(_ItemRows):
     @property
     def row_shape(self) -> tuple[int, ...]:
         if self._shape is None:
-            self._shape = tuple(self._read(0).shape)
+            self._shape = tuple(self._read(0, finite=False).shape)
         return self._shape
 
     @property
@@ -181,16 +183,21 @@ class DatasetRows(_ItemRows):
     @property
     def numeric(self) -> bool:
         """Whether items are one tensor, array or image each."""
-        try:
-            return bool(self.row_shape) and self.parts is None
-        except InvalidInput:
-            return False
+        return self.parts is None and self.readable
+
+    @property
+    def taken_as(self) -> str:  # type: ignore[override]
+        return FIRST if self.parts is not None else ""
 
     def take(self, indices: Index) -> Tensor:
+        return self._stacked(indices, finite=True)
+
+    def _stacked(self, indices: Index, finite: bool) -> Tensor:
+        """float32 (n, *row_shape); with `finite` an item with gaps is refused."""
         numbers = self._numbers(indices)
         out = torch.empty(len(numbers), *self.row_shape)
         for position, number in enumerate(numbers):
-            item = self._read(number)
+            item = self._read(number, finite)
             if tuple(item.shape) != self.row_shape:
                 raise InvalidInput(
                     f"row {number} of {self.what} has shape {tuple(item.shape)}, row 0 has {self.row_shape}; "
@@ -200,73 +207,83 @@ class DatasetRows(_ItemRows):
         return out
 
     def native(self, indices: Index) -> Any:
-        """(n, d) float64 where items are tensors, arrays or images; else a list of the items."""
-        if self.numeric or (self._alone and self._readable()):
+        """(n, d) where items are tensors, arrays or images, of their own type where they are rows of numbers; else a
+        list of the items."""
+        if not self.numeric:
+            return super().native(indices)
+        return self._as_matrix(indices)
+
+    def _as_matrix(self, indices: Index) -> NDArray[Any]:
+        if len(self.row_shape) > 1:
             return self.take(indices).flatten(1).numpy().astype(np.float64)
-        return super().native(indices)
+        rows = [_first(item) for item in self._items(indices)]
+        rows = [row.detach().cpu().numpy() if isinstance(row, Tensor) else np.asarray(row) for row in rows]
+        if len({row.shape for row in rows}) > 1:
+            self.take(indices)  # which says what is wrong
+        return np.stack(rows)
 
     @property
     def forms(self) -> tuple[str, ...]:
-        return (AS_GIVEN, FIRST) if self._several and self._readable() else (AS_GIVEN,)
+        return (AS_GIVEN, FIRST) if self.parts is not None and self.readable else (AS_GIVEN,)
 
     def form(self, name: str, indices: Index) -> Any:
-        if name == FIRST:
-            return self.take(indices).flatten(1).numpy().astype(np.float64)
-        return self.native(indices)
-
-    def net_form(self, name: str, indices: Index) -> Any:
-        if name == NUMBERS:
-            return self.take(indices)
-        return _ItemRows.net_form(_Raw(self), name, indices)
+        return self._as_matrix(indices) if name == FIRST else self.native(indices)
 
     def encoded(self, indices: Index) -> Tensor:
-        if self.encoder is None and self._readable():
-            if self._fitted is None:
-                from autoal.encoders import fit_encoder
+        if self.encoder is not None or not self.readable:
+            return super().encoded(indices)
+        return torch.from_numpy(self.fitted_encoder().transform(self._stacked(indices, finite=False).numpy()))
 
-                kind = "pictures" if len(self.row_shape) > 1 else "numbers"
-                part = self.take(sample_of(len(self)))
-                self._fitted = fit_encoder(kind, part.numpy() if kind == "pictures" else part.flatten(1).numpy())
-            taken = self.take(indices)
-            return torch.from_numpy(self._fitted.transform(taken.numpy()))
-        return super().encoded(indices)
+    def fitted_encoder(self) -> FittedEncoder:
+        if self._fitted is None and self.encoder is None and self.readable:
+            kind = "pictures" if len(self.row_shape) > 1 else "numbers"
+            self._fitted = fit_encoder(kind, self._stacked(sample_of(len(self)), finite=False).numpy(), None, self.what)
+        return super().fitted_encoder()
 
     def fingerprint(self) -> str:
-        if self._readable():
-            return fingerprint(self)
+        if self.readable:
+            return fingerprint(self, lambda part: self._stacked(part, finite=False))
         return contents_fingerprint("items", len(self), [_shown(self.item(int(i))) for i in sample(len(self))])
 
-    def _readable(self) -> bool:
+    @property
+    def readable(self) -> bool:
+        """Whether items are one tensor, array or image each, or begin with one."""
         try:
             return bool(self.row_shape)
         except InvalidInput:
             return False
 
-    def _read(self, number: int) -> Tensor:
-        item = self.item(number)
-        row = _as_tensor(item[0] if isinstance(item, (tuple, list)) else item, number, self.what)
-        if not bool(row.isfinite().all()):
+    def _read(self, number: int, finite: bool = True) -> Tensor:
+        row = _as_tensor(_first(self.item(number)), number, self.what)
+        if finite and not bool(row.isfinite().all()):
             raise InvalidInput(f"row {number} of {self.what} holds NaN or infinite values; clean or drop that item")
         return row
 
 
-class _Raw(_ItemRows):
-    """The items of a data set, as they are."""
-
-    def __init__(self, rows: DatasetRows) -> None:
-        self.__dict__.update(rows.__dict__)
-
-    def take(self, indices: Index) -> Tensor:
-        raise InvalidInput("items of several parts are no numbers")
+def _first(item: Any) -> Any:
+    """The first part of an item of several; lists of numbers as an array."""
+    item = item[0] if _is_several(item) and not isinstance(item, Mapping) else item
+    return np.asarray(item) if is_sequence(item) else item
 
 
 class ObjectRows(_ItemRows):
-    """Rows of a list of objects, lists of different lengths or dicts, for a model that takes them."""
+    """Rows of a list, a Series or an array of objects, lists of different lengths or dicts, for a model that takes
+    them."""
 
-    def __init__(self, objects: Sequence[Any], what: str = "X") -> None:
+    taken_as = ENCODED
+
+    def __init__(self, objects: Any, what: str = "X") -> None:
         if not len(objects):
             raise InvalidInput(f"got an empty list as {what}; wanted at least one row")
-        super().__init__(objects, what, len(objects))
+        super().__init__(list(objects), what, len(objects))
+        self.objects = objects
+
+    def native(self, indices: Index) -> Any:
+        """The asked objects in the container they came in."""
+        return rows_of(self.objects, indices)
+
+    def _looked_at(self) -> list[Any]:
+        return list(self.dataset)
 
     @property
     def row_shape(self) -> tuple[int, ...]:

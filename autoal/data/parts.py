@@ -9,45 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoal.data.faces import AS_GIVEN, EncodedRows, Index, one_length, row_selector
+from autoal.data.batches import as_parts
+from autoal.data.faces import AS_GIVEN, EncodedRows, Faces, Index, one_length, rows_of
 from autoal.data.texts import contents_fingerprint
-from autoal.encoders import FittedEncoder
+from autoal.encoders import FittedEncoder, fit_encoder
 
-__all__ = ["PartRows", "Parts", "is_parts"]
-
-
-class Parts:
-    """What a network's `forward` takes besides one tensor: by position, or by keyword. Every part has n rows."""
-
-    def __init__(self, values: tuple[Any, ...] | dict[str, Any], count: int) -> None:
-        self.values, self.count = values, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.count,)
-
-    def to(self, where: Any) -> Parts:
-        """The parts on a device; a dtype changes nothing, since they go through as they are."""
-        if not isinstance(where, torch.device):
-            return self
-        return Parts(_moved(self.values, where), self.count)
-
-    def call(self, function: Any) -> Any:
-        """function(*parts) or function(**parts)."""
-        return function(**self.values) if isinstance(self.values, dict) else function(*self.values)
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {name: _moved(part, device) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_moved(part, device) for part in value)
-    return value
+__all__ = ["PartRows", "is_parts", "side_by_side"]
 
 
 def is_parts(X: Any) -> bool:
@@ -60,8 +27,9 @@ def is_parts(X: Any) -> bool:
 
 
 class PartRows(EncodedRows):
-    """Rows of a dict or a tuple of arrays, tensors, frames or texts. A network gets them by keyword or by position, an
-    estimator as the dict or tuple they came in; for distances each part is encoded, and they stand side by side.
+    """Rows of a dict or a tuple of arrays, tensors, frames or texts; a part may hold one number a row. A network gets
+    them by keyword or by position, an estimator as the dict or tuple they came in; for distances each part is encoded,
+    and they stand side by side.
 
     Raises InvalidInput where the parts differ in length.
     """
@@ -72,7 +40,7 @@ class PartRows(EncodedRows):
         """`read(part, what)` gives the rows of one part: `as_rows`."""
         named = dict(parts) if isinstance(parts, Mapping) else dict(enumerate(parts))
         self.is_dict = isinstance(parts, Mapping)
-        self.parts = {name: read(part, f"{what}[{name!r}]") for name, part in named.items()}
+        self.parts: dict[Any, Faces] = {name: read(_column(part), f"{what}[{name!r}]") for name, part in named.items()}
         self._given = named
         self.what = what
         self._length = one_length({str(name): len(rows) for name, rows in self.parts.items()}, what)
@@ -95,9 +63,8 @@ class PartRows(EncodedRows):
 
     def _part(self, name: Any, indices: Index) -> Any:
         given = self._given[name]
-        if isinstance(given, Tensor):
-            chosen = row_selector(indices)
-            return given[chosen if isinstance(chosen, slice) else torch.from_numpy(chosen)]
+        if isinstance(given, Tensor) or _is_line(given):
+            return rows_of(given, indices)
         return self.parts[name].native(indices)
 
     @property
@@ -107,25 +74,61 @@ class PartRows(EncodedRows):
     def net_form(self, name: str, indices: Index) -> Any:
         if name != AS_GIVEN:
             return self.take(indices)
-        made: dict[Any, Any] = {}
-        for part in self.parts:
-            value = self._part(part, indices)
-            if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-                value = torch.from_numpy(value.astype(np.float32) if value.dtype.kind == "f" else value)
-            made[part] = value.detach() if isinstance(value, Tensor) else value
+        made = {name: _for_a_net(self._part(name, indices)) for name in self.parts}
         count = len(next(iter(made.values())))
-        return Parts({str(k): v for k, v in made.items()} if self.is_dict else tuple(made.values()), count)
+        return as_parts(made if self.is_dict else tuple(made.values()), count)
 
     def fitted_encoder(self) -> FittedEncoder:
         if self.encoder is not None:
             return super().fitted_encoder()
         if self._fitted is None:
-            self._fitted = _SideBySide({name: rows.fitted_encoder() for name, rows in self.parts.items()})
+            self._fitted = side_by_side(self.native(slice(None)), self.parts)
         return self._fitted
 
     def fingerprint(self) -> str:
         words = [(str(name), rows.fingerprint()) for name, rows in self.parts.items()]
         return contents_fingerprint("parts", len(self), words)
+
+
+def _is_line(part: Any) -> bool:
+    """Whether a part holds one number a row: an array, a tensor, a Series or a list of them."""
+    if isinstance(part, list):
+        return bool(part) and all(isinstance(value, int | float | np.number) for value in part)
+    kind = getattr(part, "dtype", None)
+    if getattr(part, "ndim", 1) != 1 or kind is None or getattr(part, "shape", (0,)) == (0,):
+        return False
+    return isinstance(part, Tensor) or getattr(kind, "kind", "") in ("b", "i", "u", "f")
+
+
+def _column(part: Any) -> Any:
+    """A part as rows are read: where it holds one number a row, as a column."""
+    if not _is_line(part):
+        return part
+    return part[:, None] if isinstance(part, Tensor) else np.asarray(part).reshape(-1, 1)
+
+
+def _for_a_net(part: Any) -> Any:
+    """Numbers as a tensor, floats of arrays as float32; all else as it is."""
+    if _is_line(part) and not isinstance(part, Tensor):
+        part = np.asarray(part)
+    if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
+        return torch.from_numpy(part.astype(np.float32) if part.dtype.kind == "f" else part)
+    return part.detach() if isinstance(part, Tensor) else part
+
+
+def side_by_side(native: Any, parts: Mapping[Any, Faces]) -> FittedEncoder:
+    """The encoders of all parts of `native`, which are of the kinds of `parts`."""
+    return _SideBySide(
+        {
+            name: fit_encoder(rows.kind, _encodable(native[name]), rows.encoder, rows.what)
+            for name, rows in parts.items()
+        }
+    )
+
+
+def _encodable(part: Any) -> Any:
+    part = part.detach().cpu().numpy() if isinstance(part, Tensor) else part
+    return np.asarray(_column(part)) if _is_line(part) else part
 
 
 class _SideBySide:
@@ -138,7 +141,6 @@ class _SideBySide:
     def transform(self, native: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         blocks = []
         for name, encoder in self.encoders.items():
-            part = native[name]
-            block = encoder.transform(part.detach().cpu().numpy() if isinstance(part, Tensor) else part)
+            block = encoder.transform(_encodable(native[name]))
             blocks.append(block / np.sqrt(max(1, block.shape[1])))
         return np.concatenate(blocks, axis=1).astype(np.float32)

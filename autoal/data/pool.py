@@ -57,6 +57,8 @@ class Pool:
     rejected: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     """(R,) int64, row of each point that was asked for and belongs to none of the classes."""
     label_notes: tuple[str, ...] = ()
+    single: bool = False
+    """Whether targets came in single precision, in which an estimator should get them."""
 
     @classmethod
     def build(
@@ -175,6 +177,7 @@ class Pool:
             offset=offset,
             rejected=torch.from_numpy(refused[np.argsort(ranks[refused])]),
             label_notes=_label_notes(y, labeled, X_pool, table),
+            single=table is None and given.dtype == np.float32,
         )
 
     def __len__(self) -> int:

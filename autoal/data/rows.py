@@ -16,12 +16,13 @@ from autoal.compute import chunks
 from autoal.data.arrays import ArrayRows, SparseRows
 from autoal.data.concat import ConcatRows
 from autoal.data.faces import Faces, Index, row_selector
-from autoal.data.frames import FrameRows, is_frame
+from autoal.data.frames import ArrayTableRows, FrameRows, is_frame
 from autoal.data.items import DatasetRows, ObjectRows
 from autoal.data.parts import PartRows, is_parts
 from autoal.data.sources import read_rows
 from autoal.data.texts import TextRows, is_texts
 from autoal.encoders import FittedEncoder
+from autoal.encoders.containers import is_polars
 from autoal.errors import InvalidInput
 
 __all__ = ["ConcatRows", "Rows", "as_rows", "check_finite"]
@@ -40,6 +41,9 @@ class Rows(Protocol):
     @property
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one row of `take`: (d,) or (c, h, w)."""
+
+    @property
+    def taken_as(self) -> str: ...
 
     @property
     def notes(self) -> list[str]: ...
@@ -82,9 +86,10 @@ def as_rows(X: Any, what: str = "X") -> Rows:
     """Any accepted container as `Rows`; `what` is its name in messages.
 
     Accepts ndarrays and lists of numbers (see ArrayRows for the shapes), torch tensors, DataFrames of pandas or polars
-    (FrameRows), texts (TextRows), dicts and tuples of any of these (PartRows), scipy sparse matrices, memory-mapped
-    arrays, the path of a `.npy` file (mapped, never loaded whole), of a table (.csv, .parquet) or of a folder of
-    pictures, map-style Datasets (DatasetRows), lists of any objects (ObjectRows), and anything that already is `Rows`.
+    (FrameRows), arrays of strings and objects (ArrayTableRows), texts (TextRows), dicts and tuples of any of these
+    (PartRows), scipy sparse matrices, memory-mapped arrays, the path of a `.npy` file (mapped, never loaded whole), of
+    a table (.csv, .parquet) or of a folder of pictures, map-style Datasets (DatasetRows), lists of any objects
+    (ObjectRows), and anything that already is `Rows`.
 
     Raises InvalidInput for what cannot be used, DataMissing for a path that is not there.
     """
@@ -101,10 +106,14 @@ def as_rows(X: Any, what: str = "X") -> Rows:
         return ArrayRows((X.float() if X.dtype == torch.bfloat16 else X).numpy(), what)
     if is_frame(X):
         return FrameRows(X, what)
-    if isinstance(X, pd.Series) or (type(X).__module__.startswith("polars") and type(X).__name__ == "Series"):
+    if isinstance(X, pd.Series | pd.Index | pd.api.extensions.ExtensionArray) or is_polars(X, "Series"):
         if is_texts(X):
             return TextRows(X, what)
-        raise InvalidInput(f"got a Series as {what}; wanted texts, or one row per point: {what}.to_frame()")
+        if len(X) and all(isinstance(value, list | tuple | dict | np.ndarray | Tensor) for value in X):
+            return ObjectRows(X, what)
+        name = type(X).__name__
+        wanted = f"{what}.to_frame()" if hasattr(X, "to_frame") else f"pandas.DataFrame({{'x': {what}}})"
+        raise InvalidInput(f"got a {name} as {what}; wanted texts, or one row per point: {wanted}")
     if sparse.issparse(X):
         return SparseRows(X, what)
     if isinstance(X, (str, Path)):
@@ -114,7 +123,7 @@ def as_rows(X: Any, what: str = "X") -> Rows:
     if isinstance(X, (list, tuple)):
         return _from_list(X, what)
     if hasattr(X, "__getitem__"):
-        return DatasetRows(X, what)
+        return _from_dataset(X, what)
     raise InvalidInput(
         f"got {what} of type {type(X).__name__}; wanted an array, a torch tensor, a DataFrame, texts, a dict of "
         "arrays, a map-style Dataset, a scipy sparse matrix, or the path of a .npy file, a table or a folder of images"
@@ -142,15 +151,15 @@ def check_finite(rows: Rows, indices: Tensor | None = None, what: str = "X") -> 
 
 
 def _from_array(array: np.ndarray[Any, Any], what: str) -> Rows:
-    """An array of numbers, or one of objects of any kind."""
+    """An array of numbers, or one of strings or objects of any kind."""
+    if array.ndim == 2 and (array.dtype.kind == "U" or type(array.dtype).__name__ == "StringDType"):
+        return ArrayTableRows(array, what)
     if array.dtype.kind != "O":
         return ArrayRows(array, what)
     try:
-        return ArrayRows(array.astype(np.float64), what)
+        return ArrayRows(array.astype(np.float64), what, given=array)
     except (TypeError, ValueError):
-        if array.ndim == 1:
-            return ObjectRows(list(array), what)
-        return FrameRows(pd.DataFrame(array), what)
+        return ArrayTableRows(array, what) if array.ndim == 2 else ObjectRows(array, what)
 
 
 def _from_list(values: Any, what: str) -> Rows:
@@ -165,3 +174,9 @@ def _from_list(values: Any, what: str) -> Rows:
     except (ValueError, RuntimeError, TypeError, OverflowError):
         return ObjectRows(values, what)
     return ArrayRows(array, what) if array.dtype.kind in "biuf" else ObjectRows(values, what)
+
+
+def _from_dataset(dataset: Any, what: str) -> Rows:
+    """A data set, whose items are read when needed; one of texts is read now, for texts are told apart together."""
+    rows = DatasetRows(dataset, what)
+    return TextRows(rows.native(slice(None)), what) if isinstance(rows.item(0), str) else rows

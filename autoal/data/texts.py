@@ -8,18 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autoal.data.faces import EncodedRows, Index, row_selector
+from autoal.data.batches import Parts
+from autoal.data.faces import AS_GIVEN, EncodedRows, Index, rows_of
+from autoal.encoders.containers import texts_of
 from autoal.errors import InvalidInput
 
-__all__ = ["TextRows", "contents_fingerprint", "is_texts"]
+__all__ = ["COLUMN", "TextRows", "contents_fingerprint", "is_texts", "listed", "sample"]
+
+COLUMN = "them as their only column, one text a row"
 
 
 def is_texts(values: Any) -> bool:
     """Whether `values`, a list, a Series or an array (n,) or (n, 1), holds texts, perhaps with gaps."""
     if isinstance(values, np.ndarray):
+        if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] != 1):
+            return False
         if values.dtype.kind == "U" or type(values.dtype).__name__ == "StringDType":
             return True
-        if values.dtype.kind != "O" or values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] != 1):
+        if values.dtype.kind != "O":
             return False
         values = values.reshape(-1).tolist()
     elif hasattr(values, "to_list"):
@@ -47,10 +53,17 @@ def sample(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.unique(np.linspace(0, count - 1, min(count, 64)).astype(np.int64))
 
 
-class TextRows(EncodedRows):
-    """Texts in the container they came in: list, tuple, Series (pandas or polars), object or text array (n,), (n, 1).
+def listed(native: Any) -> Parts:
+    """Texts as a network takes them that reads texts: one list of str."""
+    texts = texts_of(native, "X")
+    return Parts((texts,), len(texts))
 
-    Raises InvalidInput where there are none, and for arrays of several columns.
+
+class TextRows(EncodedRows):
+    """Texts in the container they came in: list, tuple, Series or Index, object or text array (n,), (n, 1). A network
+    gets a list of them, or, where it refuses that, their encoded face.
+
+    Raises InvalidInput where there are none.
     """
 
     kind = "texts"
@@ -58,10 +71,6 @@ class TextRows(EncodedRows):
     def __init__(self, texts: Any, what: str = "X") -> None:
         if len(texts) == 0:
             raise InvalidInput(f"got an empty {type(texts).__name__} as {what}; wanted at least one text")
-        if isinstance(texts, np.ndarray) and texts.ndim > 1 and texts.shape[1:] != (1,):
-            raise InvalidInput(
-                f"got {what} as texts of shape {texts.shape}; wanted one text per row, (n,), or a DataFrame for several"
-            )
         self.texts, self.what = texts, what
 
     def __len__(self) -> int:
@@ -69,14 +78,7 @@ class TextRows(EncodedRows):
 
     def native(self, indices: Index) -> Any:
         """A list for a list, else the container's own kind."""
-        chosen = row_selector(indices)
-        if isinstance(self.texts, pd.Series):
-            return self.texts.iloc[chosen]
-        if isinstance(self.texts, np.ndarray):
-            return self.texts[chosen]
-        if hasattr(self.texts, "gather_every"):  # a polars Series
-            return self.texts[chosen]
-        return self.texts[chosen] if isinstance(chosen, slice) else [self.texts[i] for i in chosen.tolist()]
+        return rows_of(self.texts, indices)
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -87,10 +89,14 @@ class TextRows(EncodedRows):
         made = self.native(indices)
         return made[:, 0] if name == COLUMN else made
 
+    @property
+    def net_forms(self) -> tuple[str, ...]:
+        return (AS_GIVEN, *super().net_forms)
+
+    def net_form(self, name: str, indices: Index) -> Any:
+        return listed(self.native(indices)) if name == AS_GIVEN else self.take(indices)
+
     def fingerprint(self) -> str:
         shown = self.native(sample(len(self)))
         words = shown.reshape(-1).tolist() if isinstance(shown, np.ndarray) else list(shown)
         return contents_fingerprint("texts", len(self), words)
-
-
-COLUMN = "them as their only column, one text a row"

@@ -12,7 +12,7 @@ from autoal.errors import InvalidInput, UnknownName
 
 __all__ = ["KINDS", "FittedEncoder", "fit_encoder"]
 
-KINDS = ("any", "numbers", "pictures", "table", "texts")
+KINDS = ("any", "numbers", "parts", "pictures", "table", "texts")
 
 
 class FittedEncoder(Protocol):
@@ -29,9 +29,10 @@ class FittedEncoder(Protocol):
 def fit_encoder(kind: str, native: Any, encoder: Any = None, what: str = "X") -> FittedEncoder:
     """An encoder fitted on the rows `native`; `encoder` is the user's own, or None for the one of this package.
 
-    `kind` is "table" (pandas or polars DataFrame), "texts" (list, Series, array or one-column frame of str),
-    "pictures" (array (n, h, w), (n, h, w, c) or (n, c, h, w)), "numbers" (array or scipy sparse (n, d), gaps
-    allowed), or "any" (whatever the user's own encoder takes).
+    `kind` is "table" (pandas or polars DataFrame, or an array (n, d) of strings or objects), "texts" (list, Series,
+    array or one-column frame of str), "pictures" (array (n, h, w), (n, h, w, c) or (n, c, h, w)), "numbers" (array or
+    scipy sparse (n, d), gaps allowed), or, for an encoder of the user's alone, "parts" (a dict or tuple of such rows)
+    and "any" (whatever it takes).
 
     Raises InvalidInput, in the words of `what`, where the rows are not of that kind or all look the same.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 
 from autoal.errors import InvalidInput
 
-__all__ = ["as_array", "as_pandas", "as_series", "is_frame", "row_count", "texts_of"]
+__all__ = ["as_array", "as_pandas", "as_series", "is_frame", "is_polars", "row_count", "texts_of"]
 
 
 def row_count(native: Any, what: str) -> int:
-    """Rows in any container that has a shape or a length. Raises InvalidInput where it has neither."""
+    """Rows in any container that has a shape or a length, of a dict those of its first part. Raises InvalidInput where
+    it has neither."""
+    if isinstance(native, Mapping) and native:
+        return row_count(next(iter(native.values())), what)
     shape = getattr(native, "shape", None)
     if isinstance(shape, tuple) and shape:
         return int(shape[0])
@@ -28,7 +32,8 @@ def row_count(native: Any, what: str) -> int:
         ) from None
 
 
-def _polars_type(native: Any, name: str) -> bool:
+def is_polars(native: Any, name: str) -> bool:
+    """Whether it is an object of the polars class `name`."""
     # Where polars was never imported nothing can be an object of it, and importing it costs time.
     polars = sys.modules.get("polars")
     return polars is not None and isinstance(native, getattr(polars, name))
@@ -36,16 +41,19 @@ def _polars_type(native: Any, name: str) -> bool:
 
 def is_frame(native: Any) -> bool:
     """Whether it is a pandas or polars DataFrame."""
-    return isinstance(native, pd.DataFrame) or _polars_type(native, "DataFrame")
+    return isinstance(native, pd.DataFrame) or is_polars(native, "DataFrame")
 
 
 def as_pandas(native: Any, what: str) -> pd.DataFrame:
-    """The frame in pandas with its rows numbered from 0. Raises InvalidInput for anything but a DataFrame."""
+    """The table in pandas with its rows numbered from 0, its columns too where it is an array (n, d) of strings or
+    objects. Raises InvalidInput for anything else."""
     if isinstance(native, pd.DataFrame):
         return native.reset_index(drop=True)
-    if _polars_type(native, "LazyFrame"):
+    if isinstance(native, np.ndarray) and native.ndim == 2 and native.dtype.kind in "OTU":
+        return pd.DataFrame(native)
+    if is_polars(native, "LazyFrame"):
         raise InvalidInput(f"got a polars LazyFrame as {what}; wanted its rows: {what}.collect()")
-    if not _polars_type(native, "DataFrame"):
+    if not is_polars(native, "DataFrame"):
         raise InvalidInput(f"got {what} of type {type(native).__name__}; wanted a pandas or polars DataFrame")
     columns = {name: as_series(native[name]) for name in native.columns}
     return pd.DataFrame(columns, index=pd.RangeIndex(native.height), columns=pd.Index(native.columns, dtype=object))

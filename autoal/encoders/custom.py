@@ -178,7 +178,7 @@ class CustomEncoder:
 
     def _call(self, native: Any) -> Any:
         """The checked result: float32 (n, D), or float64 CSR."""
-        n = row_count(native, self._what)
+        n = row_count(native[0] if self._kind == "parts" and isinstance(native, tuple) else native, self._what)
         encode = getattr(self._encoder, "encode", None)
         try:
             with isolated(0):

@@ -16,9 +16,10 @@ MANY_LABELS = 300
 
 
 def suits_estimator(rows: Rows) -> bool:
-    """Whether the model for these rows is an estimator; arrays without gaps and pictures get a network."""
+    """Whether the model for these rows is an estimator; arrays without gaps, pictures, and items that are or begin with
+    a tensor or a picture get a network."""
     if rows.kind in ("texts", "table", "parts", "any"):
-        return not (rows.kind == "any" and getattr(rows, "numeric", False))
+        return not (rows.kind == "any" and getattr(rows, "readable", False))
     return rows.kind == "numbers" and has_gaps(rows)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoal.data.parts import Parts
+from autoal.data.batches import Parts
 from autoal.errors import InvalidInput
 
-__all__ = ["arranged", "cast", "forward"]
+__all__ = ["arranged", "cast", "forward", "widened"]
 
 LABELS = ("label", "labels", "target", "targets", "y")
 """Names of parts that are never handed to a network unless the user says that they are inputs."""
@@ -25,6 +25,19 @@ def forward(module: Any, x: Any) -> Any:
 def cast(x: Any, dtype: torch.dtype) -> Any:
     """`x` in the dtype of the module where it is one tensor of real numbers; whole numbers and parts stay."""
     return x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x
+
+
+def widened(x: Any, dtype: torch.dtype) -> Any:
+    """`x` with real numbers in `dtype` and whole numbers of less than 32 bits in int64, as most layers want them; bytes
+    of pictures and truth values stay."""
+
+    def one(tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point():
+            return tensor.to(dtype)
+        small = tensor.dtype in (torch.int8, torch.int16) or (tensor.dtype == torch.uint8 and tensor.ndim < 3)
+        return tensor.long() if small else tensor
+
+    return x.map(one) if isinstance(x, Parts) else one(x)
 
 
 def arranged(module: nn.Module, x: Any) -> tuple[Any, str | None]:
@@ -62,6 +75,7 @@ def arranged(module: nn.Module, x: Any) -> tuple[Any, str | None]:
     if count > len(named) and not several:
         raise TypeError(f"{name}.forward takes {len(named)} arguments, items have {count} parts")
     if count > max(1, len(needed)):
-        optional = [p.name for p in named[len(needed) : count]]
-        return x, f"{name}.forward got part {len(needed) + 1} of each item as {optional[0] if optional else 'an extra'}"
+        extra = max(1, len(needed))
+        optional = [p.name for p in named[extra:count]]
+        return x, f"{name}.forward got part {extra + 1} of each item as {optional[0] if optional else 'an extra'}"
     return x, None

@@ -52,7 +52,8 @@ class SklearnModel:
     regression). `posterior` chooses: "members", "laplace", "none", or "auto", members where there are such, else
     laplace. Logits, gradients, their norms and deviations are those of that layer, whatever the estimator.
 
-    Raises InvalidInput for an estimator that is no regressor and has neither of the two.
+    Raises InvalidInput for an estimator that is no regressor and has neither of the two; some say what they have only
+    once they are fitted, so that `fit` raises.
     """
 
     def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32, posterior: str = "auto") -> None:
@@ -63,11 +64,8 @@ class SklearnModel:
         self.regressor = regresses(estimator)
         """Whether it predicts targets, and not classes."""
         says = hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")
-        if not self.regressor and not (hasattr(estimator, "fit") and says):
-            raise InvalidInput(
-                f"got {name}, which has neither predict_proba nor decision_function; wrap it: "
-                f"sklearn.calibration.CalibratedClassifierCV({name}()), or choose an option that gives probabilities"
-            )
+        if not self.regressor and not (hasattr(estimator, "fit") and (says or _tells_late(estimator))):
+            raise InvalidInput(_neither(name))
         self.estimator, self.mc_samples = estimator, mc_samples
         self.fitted: Any = None
         """The clone the latest `fit` trained; None before."""
@@ -146,6 +144,8 @@ class SklearnModel:
             except Exception as error:
                 refused = refused or error
                 continue
+            if not (self.regressor or hasattr(found[0], "predict_proba") or hasattr(found[0], "decision_function")):
+                raise InvalidInput(_neither(type(fitted).__name__))
             self._form = name
             if refused is not None:
                 note = f"{type(fitted).__name__} refuses the rows {AS_GIVEN}, and got {name}"
@@ -260,8 +260,8 @@ class SklearnModel:
                         parts["log_probs"].append(self._log_probs(x))
                     if "means" in needs:
                         parts["means"].append(_targets(self._predicted(x)))
-                except InvalidInput as error:
-                    raise InvalidInput(f"{error}{_advice(rows)}") from error
+                except InvalidInput as error:  # its cause is what the estimator itself says
+                    raise InvalidInput(f"{error}{_advice(rows) if error.__cause__ else ''}") from error
                 features = None
                 if "embeddings" in needs or head is not None:
                     features = self._featurizer(x, rows, indices[part])
@@ -386,7 +386,7 @@ def _as_numbers(rows: Rows, indices: Tensor) -> Any:
 def _advice(rows: Rows) -> str:
     """What to do about the commonest reasons for which an estimator refuses rows."""
     if rows.kind == "table":
-        return "; the frame went to it as it is: put a step before it, as make_pipeline(skrub.TableVectorizer(), model)"
+        return "; the table went to it as it is: put a step before it, as make_pipeline(skrub.TableVectorizer(), model)"
     if rows.kind == "texts":
         return "; the texts went to it as they are: put a step before it, as make_pipeline(TfidfVectorizer(), model)"
     if rows.kind == "numbers":
@@ -404,6 +404,19 @@ def regresses(estimator: Any) -> bool:
         return bool(is_regressor(estimator))
     except AttributeError:  # no estimator of scikit-learn's own kind
         return getattr(estimator, "_estimator_type", None) == "regressor"
+
+
+def _tells_late(estimator: Any) -> bool:
+    """Whether it depends on estimators within what it can answer, which some (stacking) make in `fit` only."""
+    return any(hasattr(_last_step(estimator), name) for name in ("final_estimator", "estimator"))
+
+
+def _neither(name: str) -> str:
+    return (
+        f"got {name}, which has neither predict_proba nor decision_function; wrap it: "
+        f"sklearn.ensemble.BaggingClassifier({name}(...)), whose shares of votes are probabilities, or choose an "
+        "option that gives them"
+    )
 
 
 def _last_step(estimator: Any) -> Any:

@@ -12,17 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoal import rng
-from autoal.compute import CHUNK_BYTES, chunks, resolve_device
-from autoal.data.faces import NUMBERS
+from autoal.compute import CHUNK_BYTES, chunks, resolve_device, steady
+from autoal.data.batches import Parts
+from autoal.data.faces import ENCODED, FIRST, NUMBERS
 from autoal.data.notes import Quiet
-from autoal.data.parts import Parts
 from autoal.data.rows import Rows, check_finite
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.base import Progress
 from autoal.models.dropout import DropoutSampler, active_dropouts, mc_dropout
 from autoal.models.ensembles import Repulsion, train_members, training_inputs
 from autoal.models.evaluating import Embedder, LastLinearInput, last_linear_input
-from autoal.models.forward import arranged, cast
+from autoal.models.forward import arranged, cast, widened
 from autoal.models.gradients import GradientSketch, gradient_norms
 from autoal.models.laplace import sampled_outputs
 from autoal.models.perturbation import NOISES, deviations
@@ -36,6 +36,8 @@ __all__ = ["TorchModel"]
 
 _BY_GRADIENTS = frozenset({"gradients", "gradient_norms"})
 _BY_MEMBERS = frozenset({"ensemble_log_probs", "greedy_log_probs"})
+WIDENED = "them with real numbers in its own precision and small whole numbers as int64"
+"""What a network gets where it refuses the numbers of the size that they came in."""
 _ACTIVATIONS = 64
 """Rough size of the activations of a network, in multiples of its input; only chunk sizes depend on it."""
 
@@ -114,7 +116,7 @@ class TorchModel:
         self.config = config or TrainConfig()
         self.device, self.mc_samples, self.trains, self.progress = device, mc_samples, fit, progress
         self.normalise = normalise
-        self._form = NUMBERS
+        self._form, self._widens = NUMBERS, False
         self.notes: list[str] = []
         """What the latest `fit` had to do that the user may not expect, one sentence each."""
         self.module: nn.Module | None = None
@@ -163,7 +165,19 @@ class TorchModel:
             if num_classes == 0:
                 self._targets = TargetScale.of(labels)
                 labels = self._targets.standardised(labels)
-            train(module, rows, indices, labels, self.config, seed, device, self.progress, self._scale, read=self._read)
+            with steady(module, device):
+                train(
+                    module,
+                    rows,
+                    indices,
+                    labels,
+                    self.config,
+                    seed,
+                    device,
+                    self.progress,
+                    self._scale,
+                    read=self._read,
+                )
             module.eval()
         self.module, self._num_classes = module, num_classes
 
@@ -189,18 +203,19 @@ class TorchModel:
             module = module.to(device)
         elif _device_of(module) != device:
             module = copy.deepcopy(module).to(device)
-        sampler = self._sampler(module)
-        samples = needs & {"mc_log_probs", "mc_means"}
-        direct = needs - _BY_MEMBERS if sampler == "dropout" else needs - _BY_MEMBERS - samples
-        slopes = direct & _BY_GRADIENTS
-        found = self._streamed(module, rows, indices, direct - slopes, seed, device) if direct - slopes else {}
-        if slopes:
-            found |= self._by_gradients(module, rows, indices, slopes, seed, device)
-        for name in samples - direct:
-            found[name] = self._posterior_samples(module, sampler, rows, indices, seed, device)
-        for name, kind in (("ensemble_log_probs", "ensemble"), ("greedy_log_probs", "greedy")):
-            if name in needs:
-                found[name] = self._member_samples(kind, rows, indices, device)
+        with steady(module, device):
+            sampler = self._sampler(module)
+            samples = needs & {"mc_log_probs", "mc_means"}
+            direct = needs - _BY_MEMBERS if sampler == "dropout" else needs - _BY_MEMBERS - samples
+            slopes = direct & _BY_GRADIENTS
+            found = self._streamed(module, rows, indices, direct - slopes, seed, device) if direct - slopes else {}
+            if slopes:
+                found |= self._by_gradients(module, rows, indices, slopes, seed, device)
+            for name in samples - direct:
+                found[name] = self._posterior_samples(module, sampler, rows, indices, seed, device)
+            for name, kind in (("ensemble_log_probs", "ensemble"), ("greedy_log_probs", "greedy")):
+                if name in needs:
+                    found[name] = self._member_samples(kind, rows, indices, device)
         return ModelOutputs(**found)
 
     def _sampler(self, module: nn.Module) -> str:
@@ -378,11 +393,11 @@ class TorchModel:
     def _inputs(self, module: nn.Module, rows: Rows, indices: Tensor, device: torch.device) -> Any:
         x = (rows.take(indices) if self._form == NUMBERS else self._arranged(module, rows, indices)).to(device)
         x = x if self._scale is None else self._scale(x)
-        dtype = next((weight.dtype for weight in module.parameters() if weight.is_floating_point()), torch.float32)
-        return cast(x, dtype)
+        return cast(x, _dtype_of(module))
 
     def _arranged(self, module: nn.Module, rows: Rows, indices: Tensor) -> Any:
-        return arranged(module, rows.net_form(self._form, indices))[0]
+        made = arranged(module, rows.net_form(self._form, indices))[0]
+        return widened(made, _dtype_of(module)) if self._widens else made
 
     @property
     def _read(self) -> Callable[[Tensor], Any] | None:
@@ -395,27 +410,34 @@ class TorchModel:
     def _choose_form(
         self, module: nn.Module, rows: Rows, indices: Tensor, num_classes: int, device: torch.device
     ) -> None:
-        """The first of the forms of the rows that `forward` takes; raises InvalidInput where it takes none."""
+        """The first of the forms of the rows that `forward` takes, each as it is and then with numbers of the usual
+        sizes; raises InvalidInput where it takes none."""
         self.notes, self._parted = [], False
         refused: InvalidInput | None = None
-        for name in (NUMBERS,) if self.normalise else rows.net_forms:
-            self._form = name
+        what = type(module).__name__
+        forms = [(name, widens) for name in rows.net_forms for widens in (False, True) if name != NUMBERS]
+        for name, widens in [*([] if self.normalise else forms), (NUMBERS, False)]:
+            self._form, self._widens = name, widens
+            left_out = None
             try:
                 if name != NUMBERS:
                     made, left_out = arranged(module, rows.net_form(name, indices))
                     self._parted = isinstance(made, Parts)
-                else:
-                    left_out = None
                 self._check_outputs(module, rows, indices, num_classes, device)
             except (InvalidInput, TypeError, RuntimeError, ValueError) as error:
                 wrapped = error if isinstance(error, InvalidInput) else InvalidInput(str(error))
                 refused = refused or wrapped
                 self._parted = False
                 continue
-            what = type(module).__name__
+            got = rows.taken_as if name == NUMBERS and rows.taken_as else name
+            got = WIDENED if widens and name != FIRST else got
+            quiet = got in (ENCODED, WIDENED) or (got == NUMBERS and rows.kind != "any")
             if refused is not None:
-                note = f"{what}.forward refuses the rows as they were given, and got {name}"
-                self.notes.append(Quiet(note) if name == NUMBERS and rows.kind != "any" else note)
+                note = f"{what}.forward refuses the rows as they were given, and got {got}"
+                self.notes.append(Quiet(note) if quiet else note)
+            elif got in (ENCODED, FIRST):
+                note = f"{what}.forward got {got}"
+                self.notes.append(Quiet(note) if quiet else note)
             if left_out is not None:
                 self.notes.append(left_out)
             return
@@ -462,6 +484,10 @@ def _one_column(outputs: Tensor, n: int) -> Tensor:
     if outputs.numel() != n:
         raise MissingOutput(f"the module gives outputs of shape {tuple(outputs.shape)}, no one number for each point")
     return outputs.reshape(n)
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    return next((weight.dtype for weight in module.parameters() if weight.is_floating_point()), torch.float32)
 
 
 def _device_of(module: nn.Module) -> torch.device:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoal import rng
+from autoal.data.batches import Parts
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput
 from autoal.models.base import Progress
@@ -119,6 +120,12 @@ def train(
                 total += loss.detach() * len(batch)
             losses.append(float(total) / n)
             if not math.isfinite(losses[-1]):
+                gaps = _rows_with_gaps(read, indices, config.batch_size)
+                if gaps:
+                    raise InvalidInput(
+                        f"rows {gaps[:5]} hold NaN or infinite values, which the network cannot learn from; fill them "
+                        "in or drop those rows"
+                    )
                 raise AutoALError(
                     f"the training loss is {losses[-1]} in epoch {epoch + 1} (lr={config.lr}); lower the learning "
                     "rate, or check the scale of the inputs"
@@ -129,6 +136,19 @@ def train(
             if config.patience is not None and waited >= config.patience:
                 break
     return losses
+
+
+def _rows_with_gaps(read: Callable[[Tensor], Any], indices: Tensor, size: int) -> list[int]:
+    """Those of the rows in which a real number is NaN or infinite."""
+    found: list[int] = []
+    for part in indices.split(size):
+        held: list[Tensor] = []
+        x = read(part)
+        x.map(held.append) if isinstance(x, Parts) else held.append(x)
+        for values in held:
+            if values.is_floating_point() and values.ndim and len(values) == len(part):
+                found += part[~values.reshape(len(part), -1).isfinite().all(1)].tolist()
+    return sorted(set(found))
 
 
 def _loss(outputs: Tensor, labels: Tensor) -> Tensor:

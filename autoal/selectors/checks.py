@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,27 +15,54 @@ from autoal.rng import fresh_seed
 from autoal.settings import search_config
 from autoal.strategies import resolve_candidates
 
-__all__ = ["MODES", "check_parameters", "columns_of", "integer", "refuse_paper", "row_count", "seed_of"]
+__all__ = ["MODES", "check_parameters", "columns_of", "integer", "refuse_paper", "row_count", "seed_of", "shown"]
 
 MODES = ("bilevel", "paper", "uniform")
+MOST = 2**64
+"""No integer that is asked for is larger; those of thousands of digits cannot even be written."""
+SHOWN = 200
+"""Characters of a value in a message."""
+
+
+def shown(value: Any, most: int = SHOWN) -> str:
+    """`repr` for a message: cut where it is long, and something for every value, also for those whose repr fails, as
+    that of an integer of 5,000 digits or of a list nested 1,000 deep does."""
+    try:
+        text = repr(value)
+    except Exception as error:  # of a class of the user's, perhaps: anything
+        return f"a value of type {type(value).__name__} that cannot be shown ({type(error).__name__})"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def check_parameters(selector: Any) -> None:
     """Raises InvalidInput, UnknownName or ConfigError for a constructor argument that cannot be used."""
-    if selector.mode not in MODES:
-        raise UnknownName("mode", selector.mode, MODES)
-    if selector.task not in ("auto", *TASKS):
-        raise InvalidInput(f"got task={selector.task!r}; wanted 'auto', 'classification' or 'regression'")
+    # By type first: what compares element by element, or to NA, has no truth value.
+    if not isinstance(selector.mode, str) or selector.mode not in MODES:
+        raise UnknownName("mode", selector.mode if isinstance(selector.mode, str) else shown(selector.mode), MODES)
+    if not isinstance(selector.task, str) or selector.task not in ("auto", *TASKS):
+        raise InvalidInput(f"got task={shown(selector.task)}; wanted 'auto', 'classification' or 'regression'")
     limit = selector.time_limit
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0):
-        raise InvalidInput(f"got time_limit={selector.time_limit!r}; wanted seconds above 0, or None")
-    if selector.progress not in (None, True, False) and not callable(selector.progress):
-        raise InvalidInput(f"got progress={selector.progress!r}; wanted None, True or a callable(stage, done, total)")
-    if not isinstance(selector.callbacks, Iterable) or not all(callable(each) for each in selector.callbacks):
-        raise InvalidInput(f"got callbacks={selector.callbacks!r}; wanted a list of callables(selector, query)")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit or _beyond_floats(limit)):
+        raise InvalidInput(f"got time_limit={shown(limit)}; wanted seconds above 0, or None")
+    progress = selector.progress
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise InvalidInput(f"got progress={shown(progress)}; wanted None, True or a callable(stage, done, total)")
+    # An iterator would be used up by looking.
+    if not isinstance(selector.callbacks, Collection) or not all(callable(each) for each in selector.callbacks):
+        raise InvalidInput(f"got callbacks={shown(selector.callbacks)}; wanted a list of callables(selector, query)")
+    if not isinstance(selector.strict, bool):
+        raise InvalidInput(f"got strict={shown(selector.strict)}; wanted True or False")
     search_config(selector.search)
     resolve_candidates(selector.candidates)
     check_encoder(selector.encoder)
+
+
+def _beyond_floats(value: float) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return True
+    return False
 
 
 def refuse_paper(mode: str) -> None:
@@ -59,9 +86,11 @@ def seed_of(random_state: Any) -> int:
 
 
 def integer(value: Any, what: str) -> int:
-    """`value` as an int. Raises InvalidInput for anything that is none, truth values too."""
+    """`value` as an int. Raises InvalidInput for anything that is none, truth values too, and beyond 64 bits."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise InvalidInput(f"got {what}={value!r}; wanted an integer")
+        raise InvalidInput(f"got {what}={shown(value)}; wanted an integer")
+    if not -MOST < int(value) < MOST:
+        raise InvalidInput(f"got {what}={shown(value, 40)}; wanted an integer of 64 bits or fewer")
     return int(value)
 
 

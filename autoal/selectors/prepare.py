@@ -72,7 +72,7 @@ def prepare(
             "thinks of X_val"
         )
     fit_model(
-        adapter, pool.rows, pool.labeled, pool.labels, pool.num_classes,
+        adapter, pool.rows, pool.labeled, pool.labels.float() if pool.single else pool.labels, pool.num_classes,
         seed=derive_seed(seed, "model"), classes=pool.classes,
     )  # fmt: skip
     seconds = {"train": perf_counter() - began}

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autoal.errors import InvalidInput
+
 __all__ = ["Query"]
 
 
@@ -70,11 +72,12 @@ class Query:
     def to_frame(self) -> pd.DataFrame:
         """One row a pick: rank, index, id, utility, and which candidates wanted it."""
         wanted = [", ".join(name for name, vote in self.votes.items() if vote[i]) for i in range(len(self))]
+        ids = pd.Series(self.ids, dtype=object) if self.ids.dtype.kind == "O" else self.ids  # as they are, not guessed at
         return pd.DataFrame(
             {
                 "rank": np.arange(1, len(self) + 1),
                 "index": self.indices,
-                "id": self.ids,
+                "id": ids,
                 "utility": self.utilities[self.indices],
                 "wanted_by": wanted,
             }
@@ -87,7 +90,7 @@ class Query:
     def to_jsonl(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """One JSON object a pick; written whole to `path`, or returned."""
         rows = self.to_frame().to_dict("records")
-        return _deliver("".join(json.dumps(_plain(row)) + "\n" for row in rows), path)
+        return _deliver("".join(json.dumps(_plain(row), default=str) + "\n" for row in rows), path)
 
     def to_label_studio(
         self, path: str | os.PathLike[str] | None = None, data: Mapping[Any, Any] | None = None
@@ -102,7 +105,7 @@ class Query:
             fields = {"id": plain["id"], "index": plain["index"], "utility": plain["utility"]}
             fields.update((data or {}).get(row["id"], {}))
             tasks.append({"data": fields, "meta": {"rank": plain["rank"], "wanted_by": plain["wanted_by"]}})
-        return _deliver(json.dumps(tasks, indent=2) + "\n", path)
+        return _deliver(json.dumps(tasks, indent=2, default=str) + "\n", path)
 
 
 class _Frozen(dict[Any, Any]):
@@ -126,8 +129,15 @@ def _deliver(text: str, path: str | os.PathLike[str] | None) -> str | None:
     """Written under another name first, so that the file is whole or absent."""
     if path is None:
         return text
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:  # file names that were no text, as Python reads them
+        raise InvalidInput(
+            f"ids hold text that no UTF-8 file can hold (a lone surrogate: {error.object[error.start - 9 : error.end]!r}); "
+            "to_jsonl and to_label_studio write it escaped"
+        ) from error
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(text.encode())
+    partial.write_bytes(data)
     os.replace(partial, target)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +11,17 @@ import pandas as pd
 from autoal.data.labels import label_array
 from autoal.errors import AutoALError, InvalidInput
 from autoal.selectors import Query
-from autoal.session.ids import Ids
+from autoal.selectors.checks import shown
+from autoal.session.ids import Ids, is_text
 from autoal.session.labels import Label, LabelSpace
-from autoal.session.state import Record, State, Told
+from autoal.session.state import OUT_OF_CLASS, Record, State, Told
 
 __all__ = ["Answer", "answers_of", "listed", "settle"]
 
 SHOWN = 5
 """Mistakes named in one message."""
+LONGEST = 200
+"""Characters of an answer in a message."""
 
 
 class Answer(NamedTuple):
@@ -40,11 +43,12 @@ def listed(values: Any, what: str) -> list[Any]:
         return list(values.ids.tolist())
     if isinstance(values, str | int | np.integer):
         return [values]
-    if isinstance(values, pd.Series | pd.Index) or hasattr(values, "tolist"):
-        values = values.tolist()
+    if isinstance(values, bytes | bytearray | memoryview | Mapping | Set) or hasattr(values, "columns"):
+        # A list of these would be of other things than were meant, or in any order.
+        raise InvalidInput(f"got {what} of type {type(values).__name__}; wanted a list, an array or a Query")
     try:
-        return list(values)
-    except TypeError as error:
+        return list(values.tolist() if hasattr(values, "tolist") else values)
+    except Exception as error:  # each kind of array has its own
         raise InvalidInput(f"got {what} of type {type(values).__name__}; wanted a list, an array or a Query") from error
 
 
@@ -76,23 +80,22 @@ def settle(
     repeated = corrected = 0
     conflicts: list[str] = []
     for answer, row, label in zip(answers, rows, labels, strict=True):
-        asked = answer.id.item() if isinstance(answer.id, np.generic) else answer.id
-        name = f"{answer.where}{asked!r}"
+        name = f"{answer.where}{_named(answer.id)}"
         known = state.labels.get(row)
         meant = f"label {label!r}" if answer.skip is None else f"skip {answer.skip!r}"
         if said.setdefault(row, meant) != meant:
-            conflicts.append(f"{name} is answered twice in this call: {said[row]} and {meant}")
+            conflicts.append(f"{name} is answered twice in this call: {_brief(said[row])} and {_brief(meant)}")
             continue
         if label is None and answer.skip is not None:
             if known is not None and not correct:
-                conflicts.append(f"{name} has the label {known!r} and is skipped here")
+                conflicts.append(f"{name} has the label {shown(known)} and is skipped here")
             repeated += state.skipped.get(row) == answer.skip
             if state.skipped.get(row) != answer.skip:
                 skips[row] = answer.skip
         elif label is not None:
             if known is not None and known != label:
                 if not correct:
-                    conflicts.append(f"{name} has the label {known!r}, and not {label!r}")
+                    conflicts.append(f"{name} has the label {shown(known)}, and not {shown(label)}")
                 corrected += row not in told
             repeated += known == label
             if known != label:
@@ -118,24 +121,44 @@ def _read(answers: Sequence[Answer], state: State, ids: Ids, space: LabelSpace) 
     for answer in answers:
         row = answer.id if answer.is_row and isinstance(answer.id, int) else ids.row(answer.id)
         if row is None or not 0 <= row < len(ids):
-            unknown.append(f"{answer.where}{answer.id!r}")
+            unknown.append(f"{answer.where}{_named(answer.id)}")
             continue
         label = None
-        if answer.skip is None:
-            try:
+        try:
+            if answer.skip is None:
                 label = space.plain(answer.label, like)
                 like = like if like is not None else label
-            except AutoALError as error:
-                wrong.append(f"{answer.where}{answer.id!r}: {error}")
+            else:
+                _check_reason(answer.skip, space)
+        except AutoALError as error:
+            wrong.append(f"{answer.where}{_named(answer.id)}: {error}")
         rows.append(row)
         labels.append(label)
     if unknown:
         some = ids.of(range(min(3, len(ids))))
         raise InvalidInput(
             f"nothing was written: {len(unknown)} ids are not among the {len(ids)} of this session, e.g. "
-            f"{', '.join(unknown[:SHOWN])}; wanted ids such as {', '.join(map(repr, some))}"
+            f"{', '.join(unknown[:SHOWN])}; wanted ids such as {', '.join(map(shown, some))}"
         )
     if wrong:
         more = f" (and {len(wrong) - SHOWN} more)" if len(wrong) > SHOWN else ""
         raise InvalidInput(f"nothing was written: {'; '.join(wrong[:SHOWN])}{more}")
     return rows, labels
+
+
+def _check_reason(reason: str, space: LabelSpace) -> None:
+    """Raises InvalidInput for a reason of a skip that no later round could use."""
+    if not is_text(reason):
+        raise InvalidInput(f"got reason={shown(reason)}; wanted text without NUL and lone surrogates")
+    if reason == OUT_OF_CLASS and space.task == "regression":
+        raise InvalidInput("got reason='ood' in a regression, which has no classes to be out of; wanted another")
+
+
+def _named(value: Any) -> str:
+    """An id in a message."""
+    return shown(value.item() if isinstance(value, np.generic) else value)
+
+
+def _brief(words: str) -> str:
+    """Words that somebody else wrote, for a message."""
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]}..."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from autoal.errors import InvalidInput
 from autoal.models import is_regressor_model
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
-from autoal.selectors.checks import check_parameters
+from autoal.selectors.checks import check_parameters, integer
 from autoal.session.answers import Answer, settle
 from autoal.session.describe import describe_encoder, describe_model
 from autoal.session.folder import being_made
@@ -53,8 +52,7 @@ def make_session(
 ) -> Rows:
     """Makes the folder of a session, arguments as in `Session.create`, and gives the rows of the pool."""
     seed = fresh_seed() if random_state is None else random_state
-    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
-        raise InvalidInput(f"got random_state={random_state!r}; wanted an integer, or None for any")
+    seed = integer(seed, "random_state")  # no generator: the session is made again from it
     with being_made(Path(folder)) as made:
         rows, about = store_inputs(X, made.path)
         names = Ids(ids, len(rows))
@@ -65,7 +63,7 @@ def make_session(
         task, known, labels = first_labels(y, labeled, len(rows), task)
         space = LabelSpace.of(task, classes)
         selector = AutoAL(
-            candidates, task=task, mode=mode, search=search, device=device, random_state=int(seed),
+            candidates, task=task, mode=mode, search=search, device=device, random_state=seed,
             time_limit=time_limit, strict=strict, model=model,
         )  # fmt: skip
         check_parameters(selector)
@@ -78,7 +76,7 @@ def make_session(
             {
                 "task": task,
                 "classes": None if space.classes is None else list(space.classes),
-                "seed": int(seed),
+                "seed": seed,
                 "candidates": [name for name, _ in resolve_candidates(candidates)],
                 "mode": mode,
                 "device": str(device),

@@ -10,8 +10,20 @@ from numpy.typing import NDArray
 
 from autoal.data.indices import id_array
 from autoal.errors import InvalidInput
+from autoal.selectors.checks import shown
 
-__all__ = ["Ids", "text_of"]
+__all__ = ["Ids", "is_text", "text_of"]
+
+MOST = 10**300
+"""Integers beyond it name nothing; of more than 4,300 digits Python makes no text."""
+DIGITS = 18
+"""Of row numbers, at most."""
+
+
+def is_text(value: str) -> bool:
+    """Whether text comes back as it was from every file and array: no NUL, at which some stop, and no half of a
+    surrogate pair, which UTF-8 lacks."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def text_of(value: Any) -> str | None:
@@ -23,7 +35,9 @@ def text_of(value: Any) -> str | None:
         return value.strip() or None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= MOST:
+        return None
+    return str(int(value))
 
 
 class Ids:
@@ -42,9 +56,11 @@ class Ids:
         values = id_array(given, n)
         if values.dtype.kind == "O":
             texts = [text_of(value) if isinstance(value, str | int) else None for value in values.tolist()]
-            wrong = [value for value, text in zip(values.tolist(), texts, strict=True) if text is None]
+            pairs = zip(values.tolist(), texts, strict=True)
+            wrong = [value for value, text in pairs if text is None or not is_text(text)]
             if wrong:
-                raise InvalidInput(f"ids hold {wrong[:5]}; wanted integers or text, which survive a file")
+                listed = ", ".join(shown(value, 40) for value in wrong[:5])
+                raise InvalidInput(f"ids hold {listed}; wanted integers or text, which survive a file")
             if len(set(texts)) < n:
                 raise InvalidInput("some ids differ only in how they are typed, as 7 and '7' do; wanted distinct text")
             for row, value in enumerate(values.tolist()):
@@ -71,7 +87,7 @@ class Ids:
         if text is None:
             return None
         if self.given is None:
-            row = int(text) if text.isdecimal() and text.isascii() else -1
+            row = int(text) if text.isdecimal() and text.isascii() and len(text) <= DIGITS else -1
             return row if 0 <= row < self.count and str(row) == text else None
         if self._rows is None:
             self._rows = {str(name): row for row, name in enumerate(self.given.tolist())}

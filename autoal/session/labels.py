@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from autoal.data.indices import index_array
 from autoal.data.labels import class_table, is_missing, label_array, task_of
 from autoal.errors import InvalidInput, UnknownName
+from autoal.selectors.checks import shown
+from autoal.session.ids import is_text
 
 __all__ = ["Label", "LabelSpace", "first_labels"]
 
 Label = str | int | bool | float
+LONGEST = 200
+"""Characters of an unknown class in a message."""
 
 
 class LabelSpace:
@@ -38,6 +42,8 @@ class LabelSpace:
             return LabelSpace(task, None)
         if task == "regression":
             raise InvalidInput("got classes= in a regression, which has none; leave it out, or task='classification'")
+        if not isinstance(classes, Iterable) or isinstance(classes, str | bytes | Mapping | Set):
+            raise InvalidInput(f"got classes={shown(classes)}; wanted a list of them, in an order")
         named = class_table(label_array(list(classes), "classes"), what="classes").tolist()
         plain = [LabelSpace(task, named).plain(name) for name in named]
         if len(plain) < 2:
@@ -49,28 +55,35 @@ class LabelSpace:
 
         Raises InvalidInput for what cannot be a label here, UnknownName for a class that is not among `classes`.
         """
-        if hasattr(value, "item") and not isinstance(value, str | numbers.Number):
-            value = value.item()
-        if isinstance(value, np.generic):
-            value = value.item()
-        if value is None or value is pd.NA or value is pd.NaT or value != value or value == "":
+        value = _single(value)
+        if value is None or value is pd.NA or value is pd.NaT or _is_empty(value):
             raise InvalidInput("the label is missing; leave the point out until it has one, or skip it")
         if self.task == "regression":
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-                raise InvalidInput(f"got the label {value!r}; wanted a finite number, since this is a regression")
-            return float(value)
+            number = _as_float(value)
+            if not math.isfinite(number):
+                raise InvalidInput(f"got the label {shown(value)}; wanted a finite number, since this is a regression")
+            return number
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if not isinstance(value, str | int):
-            raise InvalidInput(f"got the label {value!r}; wanted a class: text or an integer")
+        if isinstance(value, str):
+            value = str.__str__(value)  # of a subclass, as of numpy or an enum, the text itself
+            if not is_text(value):
+                raise InvalidInput(f"got the label {shown(value)}; wanted text without NUL and lone surrogates")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = int(value)
+            if not -(2**63) <= value < 2**63:
+                raise InvalidInput(f"got the label {shown(value, 40)}; wanted an integer of 64 bits, or text")
+        elif not isinstance(value, bool):
+            raise InvalidInput(f"got the label {shown(value)}; wanted a class: text or an integer")
         example = self.classes[0] if self.classes else like
         if example is not None and type(example) is not type(value):
             raise InvalidInput(
-                f"got the label {value!r} ({type(value).__name__}), but labels so far are {type(example).__name__}, "
-                f"e.g. {example!r}; wanted one type"
+                f"got the label {shown(value)} ({type(value).__name__}), but labels so far are "
+                f"{type(example).__name__}, e.g. {shown(example)}; wanted one type"
             )
         if self.classes is not None and value not in self.classes:
-            raise UnknownName("class", value, map(str, self.classes))
+            brief = shown(value) if isinstance(value, str) and len(value) > LONGEST else value
+            raise UnknownName("class", brief, map(str, self.classes))
         if self.classes is None and value == -1 and not isinstance(value, bool):
             raise InvalidInput(
                 "got the label -1, which marks a missing one; leave the point out, or name -1 in classes="
@@ -116,6 +129,32 @@ def first_labels(y: Any, labeled: Any, n: int, task: str) -> tuple[str, NDArray[
         rows = np.flatnonzero(~is_missing(values, task))
         given = values[rows]
     return (task_of(given) if task == "auto" else task), rows, given.tolist()
+
+
+def _single(value: Any) -> Any:
+    """Python's value for one of numpy, pandas or torch; anything else as it is."""
+    item = getattr(value, "item", None)
+    if not callable(item) or isinstance(value, type):
+        return value
+    try:
+        return item()
+    except Exception as error:  # each kind of array has its own
+        raise InvalidInput(f"got the label {shown(value)}; wanted one value") from error
+
+
+def _is_empty(value: Any) -> bool:
+    """No text, or NaN."""
+    return (isinstance(value, str) and value == "") or (isinstance(value, float) and value != value)
+
+
+def _as_float(value: Any) -> float:
+    """NaN for what is no number, and infinity for what no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _is_integer(text: str) -> bool:

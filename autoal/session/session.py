@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import numbers
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from autoal.disk import dumps
 from autoal.encoders import check_encoder
 from autoal.errors import AutoALError, InvalidInput, PoolExhausted
 from autoal.selectors import AutoAL, Query
+from autoal.selectors.checks import integer, shown
 from autoal.session.answers import Answer, answers_of, listed, settle
 from autoal.session.asking import Asking, pending_query
 from autoal.session.creating import make_session, now, package_versions
@@ -167,8 +167,7 @@ class Session:
         Raises PoolExhausted where fewer points are left, InvalidInput where the session's model was not passed to
         `open`, and whatever `fit_query` raises; then nothing is written.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral):
-            raise InvalidInput(f"got batch_size={batch_size!r}; wanted an integer")
+        batch_size = integer(batch_size, "batch_size")
         with self._writing() as state:
             left = len(self) - state.taken
             if batch_size > left:
@@ -176,10 +175,10 @@ class Session:
                     f"got batch_size={batch_size}, but {left} of {len(self)} points are left: {len(state.labels)} are "
                     f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
                 )
-            check_batch_size(int(batch_size), left)
+            check_batch_size(batch_size, left)
             asking = Asking(self._folder, self._manifest, self._ids, self._space, self._inputs(), state)
             query, self.selector, record = asking.ask(
-                int(batch_size), model=self._model, device=self._device, progress=self._progress, embeddings=embeddings,
+                batch_size, model=self._model, device=self._device, progress=self._progress, embeddings=embeddings,
                 probs=probs,
             )  # fmt: skip
             before = state.checkpoint
@@ -232,9 +231,7 @@ class Session:
         Raises InvalidInput for a point that has a label (take it back first: `relabel(id, None)`).
         """
         if not isinstance(reason, str) or not reason.strip():
-            raise InvalidInput(f"got reason={reason!r}; wanted text, as 'ood' or 'illegible'")
-        if reason == OUT_OF_CLASS and self._space.task == "regression":
-            raise InvalidInput("got reason='ood' in a regression, which has no classes to be out of; wanted another")
+            raise InvalidInput(f"got reason={shown(reason)}; wanted text, as 'ood' or 'illegible'")
         answers = [Answer("", name, skip=reason.strip()) for name in listed(ids, "ids")]
         return self._take(answers, False, "take its label back first: relabel(id, None)", "skip")
 
@@ -246,7 +243,7 @@ class Session:
         with self._writing() as state:
             row = self._ids.row(id)
             if row is None:
-                raise InvalidInput(f"{id!r} is not among the {len(self)} ids of this session")
+                raise InvalidInput(f"{shown(id)} is not among the {len(self)} ids of this session")
             if row not in state.labels and row not in state.skipped:
                 return Told(0, 1, 0, 0)
             self._write({"event": "relabel", "ids": self._ids.of([row]), "labels": [None], "time": now()}, state)

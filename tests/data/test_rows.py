@@ -180,7 +180,7 @@ def test_values_too_large_for_float32_are_named():
         (np.zeros((0, 3)), "without rows"),
         (np.zeros((3, 0)), "without columns"),
         (np.zeros((2, 2, 2, 2, 2)), "Dataset"),
-        (np.array([["a", "b"], ["b", "a"]]), "one text per row"),
+        (np.array([["a", "b"], ["b", "a"]])[:, :0], "at least one row and one column"),
         (np.zeros((2, 2), dtype=complex), "complex"),
         (pd.Series([1, 2]), "to_frame"),
         (pd.DataFrame(), "DataFrame X of shape"),

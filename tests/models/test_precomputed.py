@@ -145,7 +145,7 @@ def test_precomputed_outputs_stand_alone_or_beside_a_model():
         ("resnet", "type str"),
         (3, "type int"),
         (LogisticRegression, r"LogisticRegression\(\)"),
-        (KMeans(), "CalibratedClassifierCV"),
+        (KMeans(), "BaggingClassifier"),
         (lambda a, b, c: None, "requires"),
     ],
 )

@@ -202,7 +202,7 @@ def test_a_skorch_net_gets_float32_rows_in_their_own_shape():
 
 
 def test_estimators_that_cannot_serve_are_refused_with_what_to_do():
-    with pytest.raises(InvalidInput, match="CalibratedClassifierCV"):
+    with pytest.raises(InvalidInput, match="BaggingClassifier"):
         SklearnModel(KMeans())
     with pytest.raises(NotFitted):
         SklearnModel(GaussianNB()).predict_log_probs(as_rows(X), LABELED)

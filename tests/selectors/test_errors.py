@@ -110,7 +110,7 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[AutoALError], list[s
     "X 5-D": ({}, {"X": np.zeros((N, 2, 2, 2, 2))}, InvalidInput, ["(80, 2, 2, 2, 2)", "(n, d)", "Dataset"]),
     "X without columns": ({}, {"X": np.zeros((N, 0))}, InvalidInput, ["(80, 0)", "without columns"]),
     "X without rows": ({}, {"X": np.zeros((0, 4)), "y": []}, InvalidInput, ["without rows", "at least one"]),
-    "X text": ({}, {"X": X.astype(str)}, InvalidInput, ["one text per row"]),
+    "X text": ({}, {"X": X.astype(str)}, InvalidInput, ["LogisticRegression", "skrub.TableVectorizer"]),
     "X complex": ({}, {"X": X.astype(complex)}, InvalidInput, ["complex128", "numbers"]),
     "X ragged": ({}, {"X": [[1.0, 2.0], [1.0]] * 40}, InvalidInput, ["LogisticRegression.fit fails"]),
     "X None": ({}, {"X": None}, InvalidInput, ["X=None", "embeddings="]),
@@ -279,7 +279,7 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], type[AutoALError], list[s
         AutoALError,
         ["loss", "lower the learning rate"],
     ),
-    "clusterer": ({"model": KMeans()}, {}, InvalidInput, ["KMeans", "predict_proba", "CalibratedClassifierCV"]),
+    "clusterer": ({"model": KMeans()}, {}, InvalidInput, ["KMeans", "predict_proba", "BaggingClassifier"]),
     "no predict_proba": (
         {"model": WithoutProbabilities()},
         {},
