@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from autoal.errors import DeviceUnavailable, InvalidInput
+from autoal.errors import DeviceUnavailable, InvalidInput, shown
 
 __all__ = [
     "CHUNK_BYTES",
@@ -34,8 +34,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InvalidInput(f"got device={device!r}; wanted 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"got device={shown(device)}; wanted 'auto', 'cpu', 'cuda' or 'cuda:0'") from error
     if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
         raise DeviceUnavailable(
             f"got device={str(device)!r}, but torch sees {torch.cuda.device_count()} CUDA device(s); "
@@ -43,6 +43,13 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceUnavailable("got device='mps', but torch sees none; use device='auto' or 'cpu'")
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        try:
+            torch.ones(1, device=chosen).item()
+        except (RuntimeError, NotImplementedError, AssertionError, ImportError) as error:
+            raise DeviceUnavailable(
+                f"got device={str(device)!r}, on which torch cannot compute here ({error}); use device='auto' or 'cpu'"
+            ) from error
     return chosen
 
 

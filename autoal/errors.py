@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
+    "SHOWN",
     "AutoALError",
     "AutoALWarning",
     "ConfigError",
@@ -17,11 +19,33 @@ __all__ = [
     "PoolExhausted",
     "RunError",
     "UnknownName",
+    "shown",
 ]
+
+SHOWN = 200
+"""Characters of a value in a message."""
+LONGEST = 4000
+"""Characters of a message."""
+
+
+def shown(value: Any, most: int = SHOWN) -> str:
+    """`repr` for a message: cut where it is long, and something for every value, also for those whose repr fails, as
+    that of an integer of 5,000 digits or of a list nested 1,000 deep does."""
+    try:
+        text = repr(value)
+    except Exception as error:  # of a class of the user's, perhaps: anything
+        return f"a value of type {type(value).__name__} that cannot be shown ({type(error).__name__})"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 class AutoALError(Exception):
     """Base class of every error raised on purpose by this package."""
+
+    def __str__(self) -> str:
+        """The message, without the middle of a very long one: what to do comes last."""
+        text = super().__str__()
+        half = LONGEST // 2
+        return text if len(text) <= LONGEST else f"{text[:half]} [...] {text[-half:]}"
 
 
 class InvalidInput(AutoALError, ValueError):

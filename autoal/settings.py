@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from autoal.errors import ConfigError, UnknownName
+from autoal.errors import ConfigError, UnknownName, shown
 
 __all__ = ["PaperConfig", "SearchConfig", "search_config"]
 
@@ -69,7 +69,7 @@ class SearchConfig(BaseModel):
     """Differentiable steps of FitNet for each step of SearchNet."""
     inner_lr: float = Field(1.0, gt=0, le=2.0)
     """In units of the curvature bound of the head's loss, so 1 is always stable."""
-    head_l2: float = Field(1.0, gt=0)
+    head_l2: float = Field(1.0, ge=1e-6, le=1e9)
     """Ridge of FitNet's head on the summed loss; 1 is scikit-learn's `LogisticRegression(C=1)`."""
     head_dim: int = Field(64, ge=2)
     """Embeddings wider than this are rotated (PCA) and cut for FitNet."""
@@ -97,7 +97,7 @@ class SearchConfig(BaseModel):
     """Whether the kernel's bandwidth is learned too."""
     shrinkage: float = Field(0.1, ge=0)
     """Pull to the anchor, divided by the effective number of labels."""
-    proposal_factor: float = Field(2.0, ge=1)
+    proposal_factor: float = Field(2.0, ge=1, le=1e6)
     """Each candidate proposes this many batches' worth of points."""
     proposals: Literal["union", "pool"] = "union"
     """Whether the batch is composed from the union of the proposals, or from the whole pool."""
@@ -148,7 +148,7 @@ def search_config(value: SearchConfig | Mapping[str, Any] | None) -> SearchConfi
     if isinstance(value, SearchConfig):
         return value
     if not isinstance(value, Mapping):
-        raise ConfigError(f"got search={value!r}; wanted a SearchConfig or a mapping of its fields")
+        raise ConfigError(f"got search={shown(value)}; wanted a SearchConfig or a mapping of its fields")
     for key in value:
         if key not in SearchConfig.model_fields:
             raise UnknownName("search setting", key, SearchConfig.model_fields)
@@ -157,4 +157,4 @@ def search_config(value: SearchConfig | Mapping[str, Any] | None) -> SearchConfi
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"search setting {where}: got {first['input']!r}; {first['msg']}") from error
+        raise ConfigError(f"search setting {where}: got {shown(first['input'])}; {first['msg']}") from error

@@ -14,7 +14,7 @@ from torch import Tensor
 from autoal.data.faces import AS_GIVEN, NUMBERS, Faces, Index, row_selector, rows_of
 from autoal.errors import InvalidInput
 
-__all__ = ["ArrayRows", "Index", "SparseRows", "fingerprint", "row_selector"]
+__all__ = ["ArrayRows", "Index", "SparseRows", "filled", "fingerprint", "row_selector"]
 
 CHANNELS = (1, 3, 4)
 FLAT = "them as one row of numbers a picture, bytes in [0, 1]"
@@ -28,6 +28,15 @@ def fingerprint(rows: Any, read: Callable[[Any], Tensor] | None = None) -> str:
     digest = hashlib.sha256(f"{n}:{tuple(rows.row_shape)}:".encode())
     digest.update(np.ascontiguousarray((read or rows.take)(sample).numpy()).tobytes())
     return digest.hexdigest()[:32]
+
+
+def filled(array: Any) -> NDArray[Any]:
+    """A masked array as a plain one, with NaN or None for what is masked; read as it is, the mask is forgotten."""
+    if not np.ma.getmaskarray(array).any():
+        return np.asarray(array.data)
+    if array.dtype.kind in "biuf":
+        return np.asarray(array.astype(np.result_type(array.dtype, np.float32)).filled(np.nan))
+    return np.asarray(array.astype(object).filled(None))
 
 
 class ArrayRows(Faces):
@@ -96,8 +105,11 @@ class ArrayRows(Faces):
             return self.take(indices)
         values = np.array(self.array[row_selector(indices)], copy=True)
         if values.dtype.kind == "u" and values.dtype != np.uint8:  # torch computes with signed integers
+            if values.size and values.max() > np.iinfo(np.int64).max:
+                raise InvalidInput(f"{self.what} holds {values.max()}, too large for torch's integers; scale it down")
             values = values.astype(np.int64)
-        return torch.from_numpy(values.astype(np.float32) if values.dtype.kind == "f" else values)
+        with np.errstate(over="ignore"):
+            return torch.from_numpy(values.astype(np.float32) if values.dtype.kind == "f" else values)
 
     def encoded(self, indices: Index) -> Tensor:
         if self.kind == "pictures" and self.encoder is None:  # PCA wants channels in one place, whatever the container
@@ -141,7 +153,8 @@ class SparseRows(Faces):
         return int(self.matrix.shape[1])
 
     def take(self, indices: Index) -> Tensor:
-        return torch.from_numpy(self.matrix[row_selector(indices)].toarray().astype(np.float32))
+        with np.errstate(over="ignore"):  # as in ArrayRows.take
+            return torch.from_numpy(self.matrix[row_selector(indices)].toarray().astype(np.float32))
 
     def native(self, indices: Index) -> Any:
         """The asked rows in the format they came in."""

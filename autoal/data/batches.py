@@ -120,11 +120,11 @@ def collated(items: list[Any], uneven: frozenset[Place] = frozenset(), place: Pl
     if isinstance(first, list):
         try:
             items = [torch.as_tensor(item) for item in items]
-        except (TypeError, ValueError):  # words, or lists that are uneven within
+        except (TypeError, ValueError, OverflowError):  # words, or lists that are uneven within
             return items
     if place in uneven:
         return [torch.as_tensor(item) for item in items]
     try:
         return default_collate(items)
-    except (TypeError, RuntimeError, ValueError):
+    except (TypeError, RuntimeError, ValueError, OverflowError):
         return [torch.as_tensor(item) for item in items]

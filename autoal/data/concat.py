@@ -28,7 +28,11 @@ class ConcatRows(Faces):
     def __init__(self, first: Any, second: Any, what: tuple[str, str] = ("X", "X_pool")) -> None:
         if first.kind != second.kind:
             raise InvalidInput(f"{what[0]} holds {first.kind}, {what[1]} {second.kind}; wanted the same in both")
+        if isinstance(first, FrameRows) != isinstance(second, FrameRows):
+            raise InvalidInput(f"one of {what[0]} and {what[1]} is a DataFrame, the other none; wanted two alike")
         if isinstance(first, FrameRows) and isinstance(second, FrameRows):
+            if first.is_pandas != second.is_pandas:
+                raise InvalidInput(f"{what[0]} and {what[1]} are of pandas and polars, one each; wanted two alike")
             if first.columns != second.columns:
                 raise InvalidInput(
                     f"columns of {what[0]} ({first.columns[:5]}...) and {what[1]} ({second.columns[:5]}...) differ; "
@@ -40,6 +44,8 @@ class ConcatRows(Faces):
                     f"{what[0]} has the parts {list(first.parts)}, {what[1]} {list(second.parts)}; wanted the same in "
                     "both, in one order"
                 )
+        elif getattr(first, "is_sparse", False) != getattr(second, "is_sparse", False):
+            raise InvalidInput(f"one of {what[0]} and {what[1]} is a sparse matrix, the other dense; wanted two alike")
         elif self._are_numbers(first, second) and tuple(first.row_shape) != tuple(second.row_shape):
             raise InvalidInput(
                 f"rows of {what[0]} have shape {tuple(first.row_shape)}, rows of {what[1]} {tuple(second.row_shape)}; "

@@ -167,7 +167,14 @@ def _is_whole(kind: Any) -> bool:
 
 def _plain(row: Any) -> list[str]:
     """Texts that are the same for equal values, in memory and read back from a file."""
-    return ["" if _absent(value) else str(value) for value in row]
+    return ["" if _absent(value) else value if isinstance(value, str) else _written(value) for value in row]
+
+
+def _written(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:  # an integer of thousands of digits
+        return type(value).__name__
 
 
 def _absent(value: Any) -> bool:

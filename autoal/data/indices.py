@@ -13,13 +13,21 @@ from autoal.errors import InvalidInput
 
 __all__ = ["id_array", "id_ranks", "index_array"]
 
+BITS = 4096
+"""An integer id is no longer: Python refuses to write those of more than 4,300 digits."""
+
 
 def index_array(indices: Any, n: int, name: str, *, distinct: bool = True) -> NDArray[np.int64]:
     """`indices` as row numbers in 0..n-1; a boolean mask of length n is accepted too.
 
     Raises InvalidInput for other shapes and dtypes, and for numbers that are negative, too large or repeated.
     """
-    values = np.asarray(indices.detach().cpu() if isinstance(indices, Tensor) else indices)
+    try:
+        values = np.asarray(indices.detach().cpu() if isinstance(indices, Tensor) else indices)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InvalidInput(f"{name}= cannot be read as row numbers ({error}); wanted (k,) or a mask of {n}") from error
+    if isinstance(indices, np.ma.MaskedArray) and np.ma.getmaskarray(indices).any():
+        raise InvalidInput(f"got {name}= with masked entries; wanted row numbers (k,) or a mask of length {n}")
     if values.size == 0 and values.ndim == 1:
         return np.zeros(0, dtype=np.int64)
     if values.ndim != 1 or values.dtype.kind not in "iub":
@@ -73,6 +81,8 @@ def id_array(ids: Sequence[Hashable] | NDArray[Any] | None, n: int) -> NDArray[A
         )
     if all(type(value) is int and -(2**63) <= value < 2**63 for value in values):
         return np.asarray(values, dtype=np.int64)
+    if any(isinstance(value, int) and value.bit_length() > BITS for value in values):
+        raise InvalidInput(f"ids hold integers of more than {BITS} bits, which cannot be written; use text")
     out = np.empty(n, dtype=object)
     out[:] = values
     return out

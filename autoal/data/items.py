@@ -17,7 +17,7 @@ from autoal.data.batches import as_parts, collated, is_sequence, uneven_places
 from autoal.data.faces import AS_GIVEN, ENCODED, FIRST, NUMBERS, Faces, Index, row_selector, rows_of
 from autoal.data.texts import contents_fingerprint, sample
 from autoal.encoders import FittedEncoder, fit_encoder
-from autoal.errors import InvalidInput
+from autoal.errors import InvalidInput, shown
 
 __all__ = ["DatasetRows", "Items", "ObjectRows"]
 
@@ -311,7 +311,7 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
-        return f"{value.shape} {value.ravel()[:256].tolist()}"
+        return f"{value.shape} {shown(value.ravel()[:256].tolist(), 10_000)}"
     return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
 
 

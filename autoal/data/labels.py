@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoal.errors import InvalidInput
+from autoal.errors import InvalidInput, shown
 
 __all__ = ["TASKS", "class_numbers", "class_table", "is_missing", "label_array", "target_array", "task_of"]
 
@@ -44,6 +44,8 @@ def label_array(y: Any, what: str = "y") -> NDArray[Any]:
             f"got {what} of shape {y.shape}; wanted one label per point, (n,): for one-hot labels use "
             f"{what}.argmax(1), and of several targets choose one, {what}[:, 0]"
         )
+    if y.dtype.kind == "O" and any(isinstance(value, float | np.floating) and np.isinf(value) for value in y):
+        raise InvalidInput(f"{what} holds infinite values; mark missing labels with NaN or None")
     if y.dtype.kind == "f" and np.isinf(y).any():
         raise InvalidInput(f"{what} holds {int(np.isinf(y).sum())} infinite value(s); mark missing labels with NaN")
     if y.dtype.kind == "c":
@@ -77,7 +79,10 @@ def task_of(given: NDArray[Any]) -> str:
     if values.dtype.kind == "O":
         if not len(values) or {_kind(value) for value in values} != {"number"}:
             return "classification"
-        values = values.astype(np.float64)
+        try:
+            values = values.astype(np.float64)
+        except OverflowError:  # integers that no float holds
+            return "classification"
     if values.dtype.kind != "f":
         return "classification"
     different = len(np.unique(values))
@@ -91,9 +96,12 @@ def target_array(given: NDArray[Any], what: str = "y") -> NDArray[np.float64]:
     if not kinds <= {"number", "f", "i", "u"}:
         example = next(value for value in given.tolist() if _kind(value) != "number")
         raise InvalidInput(
-            f"{what} holds {example!r}; wanted numbers in a regression: for classes use task='classification'"
+            f"{what} holds {shown(example)}; wanted numbers in a regression: for classes use task='classification'"
         )
-    targets = given.astype(np.float64)
+    try:
+        targets = given.astype(np.float64)
+    except OverflowError as error:
+        raise InvalidInput(f"{what} holds integers too large for a regression target; scale them down") from error
     bad = np.flatnonzero(~np.isfinite(targets))
     if len(bad):
         raise InvalidInput(
@@ -116,12 +124,18 @@ def class_table(
     Raises InvalidInput where that is impossible.
     """
     seen = _distinct(given, what)
+    some = shown(seen.tolist()[:10])
     if classes is not None:
-        named = _in_order(label_array(list(classes), "classes"))
+        try:
+            listed = list(classes)
+        except TypeError as error:
+            raise InvalidInput(f"got classes of type {type(classes).__name__}; wanted a list of labels") from error
+        named = _in_order(label_array(listed, "classes"))
         unknown = [label for label in seen.tolist() if label not in set(named.tolist())]
         if unknown:
             raise InvalidInput(
-                f"{what} holds {unknown[:5]}, not among classes={named.tolist()[:10]}; add them to classes="
+                f"{what} holds {shown(unknown[:5])}, not among classes={shown(named.tolist()[:10])}; "
+                "add them to classes="
             )
         if num_classes is not None and num_classes != len(named):
             raise InvalidInput(f"got num_classes={num_classes} and {len(named)} classes; leave num_classes out")
@@ -130,22 +144,22 @@ def class_table(
         return seen
     if from_probs and num_classes < len(seen):
         raise InvalidInput(
-            f"probs has {num_classes} columns, but {what} holds {len(seen)} classes ({seen.tolist()[:10]}), so there "
+            f"probs has {num_classes} columns, but {what} holds {len(seen)} classes ({some}), so there "
             f"are {len(seen)} classes or more; wanted one column per class, in sorted order of the labels"
         )
     if num_classes < len(seen):
-        raise InvalidInput(f"got num_classes={num_classes}, but {what} holds {len(seen)} classes: {seen.tolist()[:10]}")
+        raise InvalidInput(f"got num_classes={num_classes}, but {what} holds {len(seen)} classes: {some}")
     if seen.dtype.kind in "iu" and seen.min() >= 0 and seen.max() < num_classes:
         return np.arange(num_classes)
     if from_probs:
         raise InvalidInput(
             f"probs has {num_classes} columns, but {what} holds {len(seen)} classes that do not say which columns "
-            f"they are: {seen.tolist()[:10]}; wanted labels that are column numbers, 0..{num_classes - 1}, or a label "
+            f"they are: {some}; wanted labels that are column numbers, 0..{num_classes - 1}, or a label "
             "of each class"
         )
     raise InvalidInput(
         f"got num_classes={num_classes}, but {what} holds {len(seen)} classes that are not numbers in "
-        f"0..{num_classes - 1}: {seen.tolist()[:10]}; name them all with classes=[...]"
+        f"0..{num_classes - 1}: {some}; name them all with classes=[...]"
     )
 
 
@@ -165,12 +179,7 @@ def class_numbers(given: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int6
 def _distinct(given: NDArray[Any], what: str) -> NDArray[Any]:
     """The different labels, sorted, with whole floats as integers."""
     if given.dtype.kind == "f":
-        if (given != np.floor(given)).any():
-            raise InvalidInput(
-                f"{what} holds fractions, e.g. {given[given != np.floor(given)][0]}: a regression target. "
-                "Wanted task='regression' (or 'auto'); for classes use integers or text"
-            )
-        return np.unique(given).astype(np.int64)
+        return _whole(np.unique(given).tolist(), what)
     if given.dtype.kind != "O":
         return np.unique(given)
     try:
@@ -188,19 +197,38 @@ def _distinct(given: NDArray[Any], what: str) -> NDArray[Any]:
     except TypeError:
         labels = sorted(labels, key=str)
     if kinds == {"number"}:
-        return _distinct(np.asarray(labels, dtype=np.float64), what)
-    if kinds <= {"str", "bool"}:
+        return _whole(labels, what)
+    if kinds <= {"str", "bool"} and not any(isinstance(label, str) and label.endswith("\0") for label in labels):
         return np.asarray(labels)
-    table = np.empty(len(labels), dtype=object)
-    table[:] = labels
-    return table
+    return _objects(labels)  # also text that ends in NUL, which an array of text forgets
+
+
+def _whole(numbers: list[Any], what: str) -> NDArray[Any]:
+    """Different real numbers, sorted, as integers. Raises InvalidInput for fractions."""
+    fractions = [number for number in numbers if isinstance(number, float | np.floating) and number != np.floor(number)]
+    if fractions:
+        raise InvalidInput(
+            f"{what} holds fractions, e.g. {fractions[0]}: a regression target. "
+            "Wanted task='regression' (or 'auto'); for classes use integers or text"
+        )
+    whole = [int(number) for number in numbers]
+    if all(-(2**63) <= number < 2**63 for number in whole):
+        return np.asarray(whole, dtype=np.int64)
+    return _objects(whole)
+
+
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def _kind(label: Any) -> str:
     """Name of the label's type, with all real numbers as one."""
     if isinstance(label, (bool, np.bool_)):
         return "bool"
-    return "number" if isinstance(label, (int, float, np.integer, np.floating)) else type(label).__name__
+    is_number = isinstance(label, (int, float, np.integer, np.floating)) and not isinstance(label, np.timedelta64)
+    return "number" if is_number else type(label).__name__
 
 
 def _absent(value: Any) -> bool:
@@ -215,12 +243,12 @@ def _from_sequence(values: Sequence[Any]) -> NDArray[Any]:
     flat = [value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value for value in values]
     if all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in flat) and flat:
         if len({_kind(value) for value in flat}) == 1:
-            return np.asarray(flat)
+            array = np.asarray(flat)
+            rounded = array.dtype.kind == "f" and not any(isinstance(value, float | np.floating) for value in flat)
+            return _objects(flat) if rounded else array  # integers too large for one integer type stay what they are
     if any(isinstance(value, (list, tuple)) for value in flat):
         try:
             return np.asarray(values)
         except ValueError:
             pass
-    out = np.empty(len(flat), dtype=object)
-    out[:] = flat
-    return out
+    return _objects(flat)

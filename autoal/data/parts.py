@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoal.data.arrays import filled
 from autoal.data.batches import as_parts
 from autoal.data.faces import AS_GIVEN, EncodedRows, Faces, Index, one_length, rows_of
 from autoal.data.texts import contents_fingerprint
@@ -39,6 +40,7 @@ class PartRows(EncodedRows):
     def __init__(self, parts: Any, read: Callable[[Any, str], Any], what: str = "X") -> None:
         """`read(part, what)` gives the rows of one part: `as_rows`."""
         named = dict(parts) if isinstance(parts, Mapping) else dict(enumerate(parts))
+        named = {name: filled(part) if isinstance(part, np.ma.MaskedArray) else part for name, part in named.items()}
         self.is_dict = isinstance(parts, Mapping)
         self.parts: dict[Any, Faces] = {name: read(_column(part), f"{what}[{name!r}]") for name, part in named.items()}
         self._given = named

@@ -23,7 +23,7 @@ from autoal.data.indices import id_array, id_ranks, index_array
 from autoal.data.labels import TASKS, class_numbers, class_table, is_missing, label_array, target_array, task_of
 from autoal.data.notes import Quiet
 from autoal.data.rows import ConcatRows, Rows, as_rows
-from autoal.errors import InvalidInput, PoolExhausted
+from autoal.errors import InvalidInput, PoolExhausted, shown
 
 __all__ = ["Pool"]
 
@@ -132,8 +132,9 @@ class Pool:
             labels = class_numbers(given, table)
         if table is not None and len(set(given.tolist())) < 2:
             raise InvalidInput(
-                f"all {len(given)} labels are {given.tolist()[0]!r}; wanted at least two classes: label a few more "
-                "points, drawn at random (in integer y -1 marks a missing label; pass labeled= where it is a class)"
+                f"all {len(given)} labels are {shown(given.tolist()[0])}; wanted at least two classes: label a few "
+                "more points, drawn at random (in integer y -1 marks a missing label; pass labeled= where it is "
+                "a class)"
             )
 
         id_values = id_array(ids, n_user)
@@ -321,8 +322,11 @@ def _stacked(X: Any, X_pool: Any) -> tuple[Rows, int]:
 def _prices(costs: Any, n_user: int, pool: NDArray[np.int64]) -> Tensor:
     """(N,) costs in pool order; those of other rows are not looked at."""
     try:
-        values = np.asarray(costs.detach().cpu() if isinstance(costs, Tensor) else costs, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.asarray(costs.detach().cpu() if isinstance(costs, Tensor) else costs)
+        if given.dtype.kind == "c" or (isinstance(costs, np.ma.MaskedArray) and np.ma.getmaskarray(costs).any()):
+            raise TypeError("complex or masked")
+        values = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"costs cannot be read as numbers ({error}); wanted {n_user} positive prices") from error
     if values.shape != (n_user,):
         raise InvalidInput(f"got costs of shape {values.shape}; wanted ({n_user},), one price for each row")

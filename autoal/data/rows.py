@@ -13,7 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from autoal.compute import chunks
-from autoal.data.arrays import ArrayRows, SparseRows
+from autoal.data.arrays import ArrayRows, SparseRows, filled
 from autoal.data.concat import ConcatRows
 from autoal.data.faces import Faces, Index, row_selector
 from autoal.data.frames import ArrayTableRows, FrameRows, is_frame
@@ -93,15 +93,28 @@ def as_rows(X: Any, what: str = "X") -> Rows:
 
     Raises InvalidInput for what cannot be used, DataMissing for a path that is not there.
     """
+    try:
+        return _as_rows(X, what)
+    except RecursionError as error:
+        raise InvalidInput(f"got {what} nested too deep; wanted one row a point") from error
+
+
+def _as_rows(X: Any, what: str) -> Rows:
     if isinstance(X, Faces):
         return X
+    if isinstance(X, np.ma.MaskedArray):
+        X = filled(X)
     if isinstance(X, np.ndarray):
+        if X.ndim == 0:
+            raise InvalidInput(f"got {what} as an array without axes, of one {type(X.item()).__name__}; wanted rows")
         return TextRows(X, what) if is_texts(X) else _from_array(X, what)
     if isinstance(X, Tensor):
         if X.layout != torch.strided or X.is_complex():
             raise InvalidInput(
                 f"got {what} as a {X.layout} tensor of {X.dtype}; wanted a dense real one: {what}.to_dense()"
             )
+        if X.is_meta:
+            raise InvalidInput(f"got {what} as a tensor on the meta device, which holds no numbers; wanted data")
         X = X.detach().cpu()
         return ArrayRows((X.float() if X.dtype == torch.bfloat16 else X).numpy(), what)
     if is_frame(X):
@@ -158,7 +171,7 @@ def _from_array(array: np.ndarray[Any, Any], what: str) -> Rows:
         return ArrayRows(array, what)
     try:
         return ArrayRows(array.astype(np.float64), what, given=array)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ArrayTableRows(array, what) if array.ndim == 2 else ObjectRows(array, what)
 
 
@@ -171,7 +184,7 @@ def _from_list(values: Any, what: str) -> Rows:
         if all(isinstance(value, Tensor) for value in values):
             return ArrayRows(torch.stack(list(values)).detach().cpu().numpy(), what)
         array = np.asarray(values)
-    except (ValueError, RuntimeError, TypeError, OverflowError):
+    except Exception:  # as many as there are libraries whose values may be in it
         return ObjectRows(values, what)
     return ArrayRows(array, what) if array.dtype.kind in "biuf" else ObjectRows(values, what)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autoal.errors import DataMissing, InvalidInput
+from autoal.errors import DataMissing, InvalidInput, shown
 
 __all__ = ["IMAGE_SUFFIXES", "LABEL_COLUMNS", "Pictures", "picture_files", "read_frame", "read_rows"]
 
@@ -26,8 +26,12 @@ def read_rows(path: Path, what: str = "X") -> Any:
 
     Raises DataMissing for a path that is not there, InvalidInput for a table with a column of labels in it.
     """
-    path = path.expanduser()
-    if path.is_dir():
+    try:
+        path = path.expanduser()
+        is_folder = path.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a NUL in it, a home that is not there
+        raise DataMissing(f"{what}={shown(str(path))} cannot be looked for ({shown(str(error))})") from error
+    if is_folder:
         return Pictures(path).pixels()
     if path.suffix not in (".npy", ".csv", ".tsv", ".parquet"):
         raise InvalidInput(

@@ -43,9 +43,16 @@ def contents_fingerprint(kind: str, count: int, words: Any) -> str:
     """Hash of the kind, the number of rows and texts that stand for up to 64 of them."""
     digest = hashlib.sha256(f"{kind}:{count}:".encode())
     for word in words:
-        digest.update(repr(word).encode("utf-8", "surrogatepass"))
+        digest.update(_written(word).encode("utf-8", "surrogatepass"))
         digest.update(b"\x00")
     return digest.hexdigest()[:32]
+
+
+def _written(word: Any) -> str:
+    try:
+        return repr(word)
+    except ValueError:  # holds an integer of thousands of digits
+        return type(word).__name__
 
 
 def sample(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:

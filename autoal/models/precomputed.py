@@ -167,7 +167,12 @@ def _warn_of_order(log_probs: Tensor, labels: Tensor, num_classes: int) -> None:
 
 
 def _numbers(values: Any, name: str, ndim: int) -> Tensor:
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    try:
+        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"{name} cannot be read as an array ({error}); wanted one row of numbers a point") from error
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise InvalidInput(f"got {name} with masked entries; compute them anew for those rows")
     if array.dtype.kind not in "biuf" or array.ndim != ndim or 0 in array.shape:
         wanted = {"probs": "(n, C)", "mc_probs": "(n, K, C)", "means": "(n,)", "mc_means": "(n, K)"}.get(name, "(n, D)")
         raise InvalidInput(
@@ -179,7 +184,10 @@ def _numbers(values: Any, name: str, ndim: int) -> Tensor:
             f"{name} holds NaN or infinite values in {int(bad.sum())} of {len(array)} rows (first "
             f"{np.flatnonzero(bad)[:5].tolist()}); compute them anew for those rows"
         )
-    return torch.from_numpy(array.astype(np.float64 if name.endswith("probs") else np.float32))
+    kept = np.float64 if name.endswith("probs") else np.float32
+    if array.dtype.kind == "f" and np.abs(array).max() > np.finfo(kept).max:
+        raise InvalidInput(f"{name} holds {np.abs(array).max():.3g}, too large for {kept.__name__}; scale it down")
+    return torch.from_numpy(array.astype(kept))
 
 
 def _log_probs(values: Any, name: str, ndim: int) -> Tensor:

@@ -373,7 +373,8 @@ def log_probabilities(probs: NDArray[Any], classes: NDArray[np.int64], num_class
 
 def _targets(predicted: NDArray[Any]) -> Tensor:
     """(n,) float32; estimators of several outputs that were given one may answer (n, 1)."""
-    return torch.from_numpy(predicted.reshape(len(predicted)).astype(np.float32))
+    with np.errstate(over="ignore"):  # what is too large becomes inf, which the check of outputs reports
+        return torch.from_numpy(predicted.reshape(len(predicted)).astype(np.float32))
 
 
 def _as_numbers(rows: Rows, indices: Tensor) -> Any:

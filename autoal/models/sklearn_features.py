@@ -72,7 +72,8 @@ class Featurizer:
         if is_sparse:
             matrix = sparse.vstack(list(parts())).tocsr()
             width = min(_SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
-            self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if width > 0 else None
+            with np.errstate(over="ignore"):  # in a variance that nobody reads
+                self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if width > 0 else None
         self._fill = _gap_values(self._dense(part) for part in parts())
         self._scale = Standardise.from_moments(*column_moments(lambda: (self._dense(part) for part in parts())))
         self._seen = key

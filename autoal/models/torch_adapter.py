@@ -371,7 +371,10 @@ class TorchModel:
         return copy.deepcopy(self._start)
 
     def _made(self) -> nn.Module:
-        module = self._source()
+        try:
+            module = self._source()
+        except Exception as error:
+            raise InvalidInput(f"the model function fails: {type(error).__name__}: {error}") from error
         if not isinstance(module, nn.Module):
             raise InvalidInput(f"the model function returned {type(module).__name__}; wanted an nn.Module")
         return module

@@ -72,8 +72,8 @@ def read_prior(where: str) -> Numbers:
         return {}, {}
     try:
         text = Path(where).read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataMissing(f"prior {where!r}: {error.strerror}; wanted a file `autoal pretrain` wrote") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or bytes that are no text
+        raise DataMissing(f"prior {where!r} cannot be read ({error}); wanted a file `autoal pretrain` wrote") from error
     try:
         found = json.loads(text)
         return _checked(found)

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Collection
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
 
 from autoal.data.labels import TASKS
 from autoal.encoders import check_encoder
-from autoal.errors import InvalidInput, UnknownName
+from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.rng import fresh_seed
 from autoal.settings import search_config
 from autoal.strategies import resolve_candidates
 
-__all__ = ["MODES", "check_parameters", "columns_of", "integer", "refuse_paper", "row_count", "seed_of", "shown"]
+__all__ = [
+    "MODES",
+    "check_parameters",
+    "columns_of",
+    "integer",
+    "refuse_paper",
+    "row_count",
+    "seed_of",
+]
 
 MODES = ("bilevel", "paper", "uniform")
 MOST = 2**64
 """No integer that is asked for is larger; those of thousands of digits cannot even be written."""
-SHOWN = 200
-"""Characters of a value in a message."""
-
-
-def shown(value: Any, most: int = SHOWN) -> str:
-    """`repr` for a message: cut where it is long, and something for every value, also for those whose repr fails, as
-    that of an integer of 5,000 digits or of a list nested 1,000 deep does."""
-    try:
-        text = repr(value)
-    except Exception as error:  # of a class of the user's, perhaps: anything
-        return f"a value of type {type(value).__name__} that cannot be shown ({type(error).__name__})"
-    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 def check_parameters(selector: Any) -> None:
@@ -42,13 +38,15 @@ def check_parameters(selector: Any) -> None:
     if not isinstance(selector.task, str) or selector.task not in ("auto", *TASKS):
         raise InvalidInput(f"got task={shown(selector.task)}; wanted 'auto', 'classification' or 'regression'")
     limit = selector.time_limit
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit or _beyond_floats(limit)):
+    if limit is not None and (
+        isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit or _beyond_floats(limit)
+    ):
         raise InvalidInput(f"got time_limit={shown(limit)}; wanted seconds above 0, or None")
     progress = selector.progress
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise InvalidInput(f"got progress={shown(progress)}; wanted None, True or a callable(stage, done, total)")
     # An iterator would be used up by looking.
-    if not isinstance(selector.callbacks, Collection) or not all(callable(each) for each in selector.callbacks):
+    if not isinstance(selector.callbacks, list | tuple | Set) or not all(callable(each) for each in selector.callbacks):
         raise InvalidInput(f"got callbacks={shown(selector.callbacks)}; wanted a list of callables(selector, query)")
     if not isinstance(selector.strict, bool):
         raise InvalidInput(f"got strict={shown(selector.strict)}; wanted True or False")
@@ -87,7 +85,8 @@ def seed_of(random_state: Any) -> int:
 
 def integer(value: Any, what: str) -> int:
     """`value` as an int. Raises InvalidInput for anything that is none, truth values too, and beyond 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    # A timedelta64 is an integer, as numpy has it.
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, numbers.Integral):
         raise InvalidInput(f"got {what}={shown(value)}; wanted an integer")
     if not -MOST < int(value) < MOST:
         raise InvalidInput(f"got {what}={shown(value, 40)}; wanted an integer of 64 bits or fewer")

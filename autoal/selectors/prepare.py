@@ -15,7 +15,7 @@ from autoal.data import Pool, as_rows
 from autoal.data.faces import EncodedRows, Faces
 from autoal.data.labels import label_array, target_array
 from autoal.data.notes import Quiet
-from autoal.errors import InvalidInput
+from autoal.errors import InvalidInput, shown
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter, fit_model
 from autoal.outputs import PoolView, Validation, check_outputs
 from autoal.rng import derive_seed
@@ -152,7 +152,10 @@ def _validation_labels(given: Any, pool: Pool) -> Tensor:
             raise InvalidInput(f"y_val holds {int(np.isnan(targets).sum())} NaN; wanted a target for each row")
         return torch.from_numpy(targets)
     number = {label: c for c, label in enumerate(pool.classes.tolist())}
-    unseen = sorted({str(label) for label in given.tolist() if label not in number})
+    try:
+        unseen = sorted({str(shown(label, 40)) for label in given.tolist() if label not in number})
+    except TypeError as error:
+        raise InvalidInput(f"y_val holds labels that cannot be compared ({error}); use integers or text") from error
     if unseen:
         raise InvalidInput(f"y_val holds classes that y does not: {', '.join(unseen[:5])}; label a point of each first")
     return torch.tensor([number[label] for label in given.tolist()])

@@ -72,7 +72,8 @@ class Query:
     def to_frame(self) -> pd.DataFrame:
         """One row a pick: rank, index, id, utility, and which candidates wanted it."""
         wanted = [", ".join(name for name, vote in self.votes.items() if vote[i]) for i in range(len(self))]
-        ids = pd.Series(self.ids, dtype=object) if self.ids.dtype.kind == "O" else self.ids  # as they are, not guessed at
+        mixed = self.ids.dtype.kind == "O"
+        ids = pd.Series(self.ids, dtype=object) if mixed else self.ids  # as they are, not guessed at
         return pd.DataFrame(
             {
                 "rank": np.arange(1, len(self) + 1),
@@ -133,8 +134,8 @@ def _deliver(text: str, path: str | os.PathLike[str] | None) -> str | None:
         data = text.encode()
     except UnicodeEncodeError as error:  # file names that were no text, as Python reads them
         raise InvalidInput(
-            f"ids hold text that no UTF-8 file can hold (a lone surrogate: {error.object[error.start - 9 : error.end]!r}); "
-            "to_jsonl and to_label_studio write it escaped"
+            f"ids hold text that no UTF-8 file can hold (a lone surrogate: "
+            f"{error.object[max(0, error.start - 9) : error.end]!r}); to_jsonl and to_label_studio write it escaped"
         ) from error
     target = Path(path)
     partial = target.with_name(target.name + ".partial")

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from autoal.data.labels import label_array
-from autoal.errors import AutoALError, InvalidInput
+from autoal.errors import AutoALError, InvalidInput, shown
 from autoal.selectors import Query
-from autoal.selectors.checks import shown
 from autoal.session.ids import Ids, is_text
 from autoal.session.labels import Label, LabelSpace
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told
@@ -43,8 +42,8 @@ def listed(values: Any, what: str) -> list[Any]:
         return list(values.ids.tolist())
     if isinstance(values, str | int | np.integer):
         return [values]
-    if isinstance(values, bytes | bytearray | memoryview | Mapping | Set) or hasattr(values, "columns"):
-        # A list of these would be of other things than were meant, or in any order.
+    if isinstance(values, bytes | bytearray | memoryview | Mapping) or hasattr(values, "columns"):
+        # A list of these would be of other things than were meant.
         raise InvalidInput(f"got {what} of type {type(values).__name__}; wanted a list, an array or a Query")
     try:
         return list(values.tolist() if hasattr(values, "tolist") else values)
@@ -54,6 +53,8 @@ def listed(values: Any, what: str) -> list[Any]:
 
 def answers_of(ids: Any, labels: Any) -> list[Answer]:
     """What `tell(ids, labels)` was given. Raises InvalidInput where there is not one label for each id."""
+    if isinstance(ids, Set):
+        raise InvalidInput("got a set of ids, which has no order; wanted a list, an array or a Query, as the labels")
     names = listed(ids, "ids")
     if isinstance(ids, str | int | np.integer) and not isinstance(labels, list | tuple | np.ndarray | pd.Series):
         given = [labels]

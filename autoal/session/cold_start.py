@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from autoal.data import Rows
+from autoal.models import PrecomputedModel
 from autoal.models.defaults import has_gaps
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import derive_seed, generator, isolated
@@ -79,7 +80,7 @@ def _features(rows: Rows, chosen: np.ndarray[Any, np.dtype[np.int64]], embedding
     """(n, up to WIDTH) float32."""
     x: Any
     if embeddings is not None:
-        x = np.asarray(embeddings, dtype=np.float64)[chosen]
+        x = _given(embeddings, rows)[chosen]
     elif rows.encoder is not None or rows.kind not in ("numbers", "pictures") or has_gaps(rows):
         x = rows.encoded(chosen).numpy().astype(np.float64)
     else:
@@ -91,3 +92,10 @@ def _features(rows: Rows, chosen: np.ndarray[Any, np.dtype[np.int64]], embedding
         x = TruncatedSVD(width, random_state=derive_seed(seed, "reduce") % 2**31).fit_transform(x)
     dense = x.toarray() if sparse.issparse(x) else x
     return torch.from_numpy(np.ascontiguousarray(dense, dtype=np.float32))
+
+
+def _given(embeddings: Any, rows: Rows) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The user's own, checked as the search checks them."""
+    model, wanted = PrecomputedModel(embeddings=embeddings), frozenset({"embeddings"})
+    taken = model.outputs(rows, torch.arange(len(rows)), wanted, seed=0, device=torch.device("cpu"))
+    return taken.require("embeddings").double().numpy()

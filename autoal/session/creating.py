@@ -111,7 +111,7 @@ def now() -> str:
 def _prices(costs: Any, n: int) -> np.ndarray:
     try:
         values = np.asarray(costs, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"costs cannot be read as numbers ({error}); wanted {n} positive prices") from error
     if values.shape != (n,) or not (np.isfinite(values) & (values > 0)).all():
         raise InvalidInput(f"got costs of shape {values.shape}; wanted ({n},), all above 0")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from autoal.data.files import LABEL_COLUMNS
-from autoal.errors import DataMissing, InvalidInput
+from autoal.errors import SHOWN, DataMissing, InvalidInput, shown
 from autoal.session.answers import Answer
+from autoal.session.ids import DIGITS, text_of
 
 __all__ = ["ANSWER_FILES", "read_answers"]
 
@@ -21,6 +22,8 @@ CHOICES = (*LABEL_COLUMNS, "choice", "choices", "category")
 """Names under which a label is looked for."""
 RESULTS = ("choices", "number", "rating", "text", "taxonomy", "labels")
 """Fields of a Label Studio result that may hold a label."""
+WRAPPED = 8
+"""Lists and objects around one label, at most."""
 SHORT_MARK = "annotation_id"
 """The column by which Label Studio's short formats (JSON-MIN, CSV) are known."""
 
@@ -41,23 +44,25 @@ def read_answers(
 
     Raises DataMissing where there is no file, InvalidInput, with the line or the task, where it cannot be read.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInput(f"got {shown(path)}; wanted the path of a file of answers")
+    for name, value in (("id", id), ("label", label), ("cancelled", cancelled)):
+        if not isinstance(value, str) and (value is not None or name == "cancelled"):
+            raise InvalidInput(f"got {name}={shown(value)}; wanted text")
     path = Path(path)
     if path.suffix.lower() not in ANSWER_FILES:
         raise InvalidInput(f"got {str(path)!r}; wanted a file of answers: {', '.join(ANSWER_FILES)}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataMissing(f"{str(path)!r} cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{str(path)!r} is not UTF-8 text ({error}); save it as UTF-8") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DataMissing(f"{str(path)!r} cannot be read ({error}); check the path") from error
     if path.suffix.lower() == ".csv":
         return _flat(_csv_rows(text, path.name), path.name, id, label)
     if path.suffix.lower() == ".jsonl":
         return _flat(_jsonl_rows(text, path.name), path.name, id, label)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InvalidInput(f"{path.name} is not JSON: {error}; for one object a line use .jsonl") from error
+    content = _from_json(text, path.name, "; for one object a line use .jsonl")
     if not isinstance(content, list) or not all(isinstance(task, dict) for task in content):
         raise InvalidInput(f"{path.name} holds {type(content).__name__}; wanted a list of objects, one for each point")
     if any("data" in task for task in content):
@@ -85,6 +90,10 @@ def _csv_rows(text: str, name: str) -> list[tuple[str, dict[str, Any]]]:
         raise InvalidInput(f"{name}, line {reader.line_num}: {error}; wanted comma-separated values") from error
     if not reader.fieldnames:
         raise InvalidInput(f"{name} is empty; wanted a first line with the names of columns")
+    columns = [column.strip() for column in reader.fieldnames]
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise InvalidInput(f"{name} has more than one column named {shown(twice)}; rename or remove them")
     return rows
 
 
@@ -93,10 +102,7 @@ def _jsonl_rows(text: str, name: str) -> list[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InvalidInput(f"{name}, line {number} is not JSON: {error}") from error
+        row = _from_json(line, f"{name}, line {number}")
         if not isinstance(row, dict):
             raise InvalidInput(f"{name}, line {number} holds {type(row).__name__}; wanted an object with id and label")
         rows.append((f"line {number}", row))
@@ -115,12 +121,13 @@ def _flat(
     for wanted, what in ((id_field, "id"), (label_field, "label")):
         if wanted is not None and wanted not in present:
             raise InvalidInput(
-                f"{name} has no field {wanted!r}, only {present}; say which holds the {what} with {what}="
+                f"{name} has no field {shown(wanted)}, only {shown(present)}; say which holds the {what} with {what}="
             )
     label_field = label_field or next((field for field in CHOICES if field in present), None)
     if label_field is None and "skip" not in present:
         raise InvalidInput(
-            f"{name} has none of the fields {', '.join(CHOICES)}, only {present}; say which holds the label with label="
+            f"{name} has none of the fields {', '.join(CHOICES)}, only {shown(present)}; "
+            "say which holds the label with label="
         )
     answers = []
     for where, row in rows:
@@ -143,10 +150,10 @@ def _flat(
 
 
 def _row_number(value: Any, where: str) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{where}got index {value!r}; wanted the row number that the task came with") from error
+    text = text_of(value)
+    if text is None or not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
+        raise InvalidInput(f"{where}got index {shown(value)}; wanted the row number that the task came with")
+    return int(text)
 
 
 def _task_answer(task: Mapping[str, Any], where: str, control: str | None, cancelled: str) -> Answer | None:
@@ -158,14 +165,14 @@ def _task_answer(task: Mapping[str, Any], where: str, control: str | None, cance
         raise InvalidInput(f"{where}got no id in its data; wanted tasks that Query.to_label_studio has written")
     if is_row:
         value = _row_number(value, where)
-    annotations = task.get("annotations", task.get("completions")) or []
+    annotations = _objects(task.get("annotations", task.get("completions")), f"{where}annotations")
     given = [made for made in annotations if not made.get("was_cancelled", made.get("skipped", False))]
     given = [made for made in given if made.get("ground_truth")] or given
     found = {label for made in given for label in [_annotated(made, where, control)] if label is not None}
     if len(found) > 1:
         raise InvalidInput(
-            f"{where}its annotators disagree ({', '.join(sorted(map(repr, found)))}); mark one annotation as ground "
-            "truth, or leave the task out"
+            f"{where}its annotators disagree ({', '.join(sorted(map(shown, found))[:5])}); "
+            "mark one annotation as ground truth, or leave the task out"
         )
     if found:
         return Answer(where, value, found.pop(), is_row=is_row)
@@ -176,41 +183,73 @@ def _task_answer(task: Mapping[str, Any], where: str, control: str | None, cance
 
 def _annotated(made: Mapping[str, Any], where: str, control: str | None) -> Any:
     """The label in one annotation; None where it is empty."""
+    results = _objects(made.get("result"), f"{where}result")
     values = [
         result["value"][kind]
-        for result in made.get("result") or ()
+        for result in results
         if isinstance(result.get("value"), dict) and control in (None, result.get("from_name"))
         for kind in RESULTS
         if kind in result["value"]
     ]
     if len(values) > 1:
-        names = ", ".join(dict.fromkeys(str(result.get("from_name")) for result in made["result"]))
+        names = ", ".join(dict.fromkeys(str(result.get("from_name")) for result in results))[:SHOWN]
         raise InvalidInput(f"{where}got {len(values)} results ({names}); say which control holds the label with label=")
     return _one(values[0], where) if values else None
 
 
-def _one(value: Any, where: str) -> Any:
-    """A label that may come wrapped, as in ["oak"] or {"choices": ["oak"]}; None for an empty one."""
-    if isinstance(value, Mapping):
-        value = next((value[kind] for kind in RESULTS if kind in value), value)
-    if isinstance(value, str):
-        value = value.strip()
-        if value.startswith(('{"', "[{")):  # Label Studio's CSV writes what is not simple as JSON
-            with_json = _parsed(value)
-            return value if with_json is None else _one(with_json, where)
-    if isinstance(value, list):
-        if len(value) > 1:
-            raise InvalidInput(f"{where}got {len(value)} labels {value[:4]}; wanted one for each point")
-        return _one(value[0], where) if value else None
-    if value is None or value == "" or value != value:
-        return None
-    if isinstance(value, Mapping):
-        raise InvalidInput(f"{where}got {dict(value)!r} as a label; wanted text or a number")
+def _objects(value: Any, where: str) -> list[dict[str, Any]]:
+    """A list of JSON objects; none where there is nothing."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        raise InvalidInput(f"{where} holds {shown(value)}; wanted a list of objects, as Label Studio exports them")
     return value
 
 
-def _parsed(text: str) -> Any:
+def _one(value: Any, where: str) -> Any:
+    """A label that may come wrapped, as in ["oak"] or {"choices": ["oak"]}; None for an empty one."""
+    for _ in range(WRAPPED):
+        if isinstance(value, Mapping):
+            kind = next((kind for kind in RESULTS if kind in value), None)
+            if kind is None:
+                raise InvalidInput(f"{where}got {shown(dict(value))} as a label; wanted text or a number")
+            value = value[kind]
+        elif isinstance(value, list):
+            if len(value) > 1:
+                raise InvalidInput(f"{where}got {len(value)} labels {shown(value[:4])}; wanted one for each point")
+            value = value[0] if value else None
+        elif isinstance(value, str):
+            value = value.strip()
+            with_json = _parsed(value, where) if value.startswith(('{"', "[{")) else None
+            if with_json is None:
+                return value or None
+            value = with_json  # Label Studio's CSV writes what is not simple as JSON
+        else:
+            return None if value is None or value != value else value
+    raise InvalidInput(f"{where}got a label in more than {WRAPPED} brackets; wanted text or a number")
+
+
+def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return _from_json(text, where)
+    except InvalidInput:
         return None
+
+
+def _from_json(text: str, where: str, hint: str = "") -> Any:
+    """The value of JSON text. Raises InvalidInput for anything that is none, and for an object with a name twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: also an integer of thousands of digits
+        raise InvalidInput(f"{where} is not JSON: {error}{hint}") from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InvalidInput(f"got an object with more than one {shown(twice)}; wanted each name once")
+    return made

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoal.data.indices import id_array
-from autoal.errors import InvalidInput
-from autoal.selectors.checks import shown
+from autoal.errors import InvalidInput, shown
 
 __all__ = ["Ids", "is_text", "text_of"]
 

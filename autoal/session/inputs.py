@@ -28,7 +28,7 @@ from autoal.data.arrays import ArrayRows, SparseRows
 from autoal.data.faces import EncodedRows
 from autoal.data.frames import FrameRows
 from autoal.data.texts import TextRows
-from autoal.errors import DataMissing, InvalidInput, RunError
+from autoal.errors import DataMissing, InvalidInput, RunError, shown
 
 __all__ = ["load_inputs", "same_inputs", "store_inputs"]
 
@@ -90,6 +90,11 @@ def _texts_again(kind: str, path: Path) -> Any:
 
 def store_table(table: Any, path: Path) -> None:
     """A frame of pandas or polars as parquet. Raises InvalidInput for columns that no table file holds."""
+    if isinstance(table, pd.DataFrame) and len({type(name) for name in table.columns}) > 1:
+        raise InvalidInput(
+            "the frame cannot be stored in the session: names of its columns are of several types "
+            f"({shown(table.columns.tolist())}); rename them to text: X.columns = X.columns.astype(str)"
+        )
     try:
         if isinstance(table, pd.DataFrame):
             _plain_columns(table).to_parquet(path)

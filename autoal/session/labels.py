@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from autoal.data.indices import index_array
 from autoal.data.labels import class_table, is_missing, label_array, task_of
-from autoal.errors import InvalidInput, UnknownName
-from autoal.selectors.checks import shown
+from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.session.ids import is_text
 
 __all__ = ["Label", "LabelSpace", "first_labels"]
@@ -44,7 +43,11 @@ class LabelSpace:
             raise InvalidInput("got classes= in a regression, which has none; leave it out, or task='classification'")
         if not isinstance(classes, Iterable) or isinstance(classes, str | bytes | Mapping | Set):
             raise InvalidInput(f"got classes={shown(classes)}; wanted a list of them, in an order")
-        named = class_table(label_array(list(classes), "classes"), what="classes").tolist()
+        try:
+            listed = list(classes)
+        except TypeError as error:  # arrays without an axis say that they can be iterated over
+            raise InvalidInput(f"got classes={shown(classes)}; wanted a list of them, in an order") from error
+        named = class_table(label_array(listed, "classes"), what="classes").tolist()
         plain = [LabelSpace(task, named).plain(name) for name in named]
         if len(plain) < 2:
             raise InvalidInput(f"got classes={plain}; wanted two or more")

@@ -15,9 +15,9 @@ import pandas as pd
 from autoal.data import as_rows
 from autoal.disk import dumps
 from autoal.encoders import check_encoder
-from autoal.errors import AutoALError, InvalidInput, PoolExhausted
+from autoal.errors import AutoALError, InvalidInput, PoolExhausted, shown
 from autoal.selectors import AutoAL, Query
-from autoal.selectors.checks import integer, shown
+from autoal.selectors.checks import integer
 from autoal.session.answers import Answer, answers_of, listed, settle
 from autoal.session.asking import Asking, pending_query
 from autoal.session.creating import make_session, now, package_versions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from autoal.errors import InvalidInput, UnknownName
+from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.diversity.dacs import DACS
 from autoal.strategies.diversity.featsim import FeatSim
@@ -187,9 +187,11 @@ def resolve_candidates(
         spec = PORTFOLIOS.get(spec, [spec])
     elif isinstance(spec, Strategy):
         spec = [spec]
-    if not isinstance(spec, Iterable):
-        raise InvalidInput(f"got candidates={spec!r}; wanted a portfolio name or a list")
-    resolved = [_resolve(item) for item in spec]
+    try:
+        items = list(spec)
+    except TypeError as error:
+        raise InvalidInput(f"got candidates={shown(spec)}; wanted a portfolio name or a list") from error
+    resolved = [_resolve(item) for item in items]
     names = [name for name, _ in resolved]
     if not names:
         raise InvalidInput("got no candidates; wanted a portfolio name, such as 'default', or at least one strategy")

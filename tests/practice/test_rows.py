@@ -1109,3 +1109,39 @@ def test_a_regression_on_frames_with_gaps() -> None:
     ask(FRAME[["gap", "city"]], HistGradientBoostingRegressor(random_state=0), y)
     ask(FRAME[["gap", "city", "day"]], None, y)
     ask(TEXTS, None, y)
+
+
+# --- texts, and the matrix that a user would make of them ---------------------------------------------------------
+
+
+def _many_texts() -> tuple[list[str], np.ndarray]:
+    """300 made sentences of three subjects, with words in common."""
+    draws = np.random.default_rng(0)
+    own = [
+        "oak elm ash leaf bark".split(),
+        "lathe drill saw plane chisel".split(),
+        "reed bow string pedal valve".split(),
+    ]
+    common = "the of and with old new large small".split()
+    truth = np.arange(300) % 3
+    texts = [
+        " ".join([*draws.choice(own[c], 2), *draws.choice(common, 4), draws.choice(own[draws.integers(3)])])
+        for c in truth
+    ]
+    return texts, truth
+
+
+@pytest.mark.parametrize("candidates", ["default", ["margin", "badge"]], ids=["default", "two"])
+@pytest.mark.parametrize("mode", ["bilevel", "uniform"])
+def test_texts_give_the_picks_of_the_users_own_matrix(candidates: Any, mode: str) -> None:
+    """A pipeline on raw texts asks for what its last step asks for on the matrix that its first step makes."""
+    texts, truth = _many_texts()
+    labeled = np.arange(24)
+    matrix = TfidfVectorizer().fit(texts[:24]).transform(texts)
+    settings: dict[str, Any] = {"candidates": candidates, "mode": mode, "random_state": 0}
+    piped = AutoAL(model=make_pipeline(TfidfVectorizer(), LogisticRegression()), **settings)
+    plain = AutoAL(model=LogisticRegression(), **settings)
+    one = piped.fit_query(texts, truth[labeled], labeled=labeled, batch_size=6)
+    other = plain.fit_query(matrix, truth[labeled], labeled=labeled, batch_size=6)
+    assert one.indices.tolist() == other.indices.tolist()
+    np.testing.assert_array_equal(one.utilities, other.utilities)
