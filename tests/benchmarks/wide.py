@@ -72,9 +72,10 @@ def main() -> int:
         ]
         lines.append(f"| {name} | {shown[0]} | {shown[1]} | {max(r['peak'] for r in runs) / 1e9:.1f} |")
         print(lines[-1], file=sys.stderr)
-    head = f"# Wide precomputed outputs\n\nOne `fit_query` of `AutoAL()`, one thread, {chosen.repeats} seeds: median and range, from "
-    head += "`python -m tests.benchmarks.wide`.\n\n"
-    text = head + "\n".join(lines) + "\n"
+    head = (
+        f"# Wide precomputed outputs\n\nOne `fit_query` of `AutoAL()`, one thread, {chosen.repeats} seeds: median and "
+    )
+    text = head + "range, from `python -m tests.benchmarks.wide`.\n\n" + "\n".join(lines) + "\n"
     print(text)
     if chosen.out:
         chosen.out.write_text(text, encoding="utf-8")
