@@ -42,6 +42,27 @@ def _random_forest(
     return SklearnModel(RandomForestClassifier(trees), posterior=posterior, mc_samples=mc_samples)
 
 
+def _hist_gradient_boosting(
+    shape: Shape, C: int, device: torch.device, *, iterations: int = 100, learning_rate: float = 0.1,
+    posterior: str = "auto", mc_samples: int = 32,
+) -> Any:  # fmt: skip
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    # Early stopping would take a tenth of a few hundred labels away from training.
+    model = HistGradientBoostingClassifier(
+        max_iter=iterations, learning_rate=learning_rate, early_stopping=False
+    )
+    return SklearnModel(model, posterior=posterior, mc_samples=mc_samples)
+
+
+def _knn(
+    shape: Shape, C: int, device: torch.device, *, neighbors: int = 5, posterior: str = "auto", mc_samples: int = 32
+) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return SklearnModel(KNeighborsClassifier(neighbors), posterior=posterior, mc_samples=mc_samples)
+
+
 def _svm_rbf(shape: Shape, C: int, device: torch.device, *, c: float = 1.0) -> Any:
     return KernelSVM(c)
 
@@ -75,6 +96,8 @@ def _resnet18(
 MODELS: dict[str, Callable[..., Any]] = {
     "logistic_regression": _logistic_regression,
     "random_forest": _random_forest,
+    "hist_gradient_boosting": _hist_gradient_boosting,
+    "knn": _knn,
     "svm_rbf": _svm_rbf,
     "ridge": _ridge,
     "mlp": _mlp,

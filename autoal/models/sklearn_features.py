@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autoal.compute import chunks
 from autoal.data.rows import Rows
+from autoal.errors import AutoALError, InvalidInput
 from autoal.models.standardise import Standardise, column_moments
 
 __all__ = ["Featurizer", "before_last"]
@@ -72,6 +73,8 @@ class Featurizer:
         if is_sparse:
             matrix = sparse.vstack(list(parts())).tocsr()
             width = min(_SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
+            if not np.isfinite(matrix.data).all():
+                raise InvalidInput("sparse rows hold NaN or infinite values; fill them in or drop those rows")
             with np.errstate(over="ignore"):  # in a variance that nobody reads
                 self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if width > 0 else None
         self._fill = _gap_values(self._dense(part) for part in parts())
@@ -104,7 +107,12 @@ def before_last(fitted: Any, x: Any) -> Any:
     if isinstance(fitted, Pipeline):
         for _, step in fitted.steps[:-1]:
             if step is not None and step != "passthrough" and not hasattr(step, "fit_resample"):
-                x = step.transform(x)
+                try:
+                    x = step.transform(x)
+                except AutoALError:
+                    raise
+                except Exception as error:
+                    raise InvalidInput(f"{type(step).__name__}.transform fails: {error}") from error
     return x
 
 
