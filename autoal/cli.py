@@ -244,48 +244,6 @@ def study(
     console.print(escape(f"next, on test labels: autoal compare {found.config}"), soft_wrap=True)
 
 
-@app.command(short_help="Teach SearchNet beforehand, on tasks whose labels are known.")
-def pretrain(
-    recipe: Annotated[Path, typer.Argument(help="TOML file of the recipe.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="File of the prior.")] = Path("prior.json"),
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="A data set that is not taught on, but measured on; may be repeated.")
-    ] = None,
-    landscape: Annotated[
-        int, typer.Option(help="Teach nothing; move one number at a time, on every n-th lesson.", min=0)
-    ] = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Train SearchNet by the hypergradient through rounds of many tasks, and write what it has learned.
-
-    The file is used by AutoAL(search={"prior": "prior.json"}). What it gains on data sets it was taught on flatters it;
-    what it gains on those left out does not.
-
-    Example: autoal pretrain configs/pretrain/default.toml --leave-out digits
-    """
-    from autoal.pretrain import collect, read_recipe
-    from autoal.pretrain import landscape as look_around
-    from autoal.pretrain import pretrain as teach
-
-    read = read_recipe(recipe)
-    with _progress("done", quiet) as advance:
-
-        def show(stage: str, done: int, total: int) -> None:
-            if advance is not None:
-                advance(done, total, stage)
-
-        if landscape:
-            gains = look_around(collect(read, show), landscape, show)
-        else:
-            gains = teach(read, out, leave_out or (), show)
-    console = Console(highlight=False)
-    console.print("gain in one true step, log of held-out loss against the untaught net (standard error):")
-    for gain in gains:
-        console.print(escape(f"  {gain.lessons}: {gain.mean:+.4f} ({gain.error:.4f}), {gain.count} lessons"))
-    if not landscape:
-        console.print(escape(f"prior: {out}; use it by search.prior = {str(out)!r}"), soft_wrap=True)
-
-
 @app.command(short_help="The candidate strategies, as a table.")
 def strategies(
     show_all: Annotated[bool, typer.Option("--all", help="Also the selectors that compare can run.")] = False,

@@ -82,11 +82,9 @@ class SearchConfig(BaseModel):
     final_temperature: float = Field(0.2, gt=0)
     refresh: int = Field(2, ge=1)
     """In how many parts the relaxed batch is chosen; coverage is brought up to date after each."""
-    prior: str = "none"
-    """What SearchNet was taught beforehand on other tasks: "none", or the path of a file that
-    `autoal pretrain` wrote. It is where the search starts, and what stands while the gate is closed."""
-    anchor_exponent: float = Field(1.0, ge=0)
-    """Power of the uncertainty in the value of a point, before anything is learned."""
+    anchor_exponent: float | None = Field(None, ge=0)
+    """Power of the uncertainty in the value of a point, before anything is learned; None: by the number of
+    labels, and by how far predictions can be trusted."""
     strength: float = Field(3.0, gt=0)
     """How far the weights over candidates can move the logarithm of a point's value."""
     bandwidth: Literal["spacing", "labeled", "neighbor"] = "spacing"
@@ -99,8 +97,9 @@ class SearchConfig(BaseModel):
     """Pull to the anchor, divided by the effective number of labels."""
     proposal_factor: float = Field(2.0, ge=1, le=1e6)
     """Each candidate proposes this many batches' worth of points."""
-    proposals: Literal["union", "pool"] = "union"
-    """Whether the batch is composed from the union of the proposals, or from the whole pool."""
+    proposals: Literal["auto", "union", "pool"] = "auto"
+    """Whether the batch is composed from the union of the proposals, or from the whole pool; "auto" by the number of
+    labels. From the whole pool, candidates are asked only in rounds that learn from them."""
     composition: Literal["coverage", "variance", "top", "dpp"] = "coverage"
     """How values become a batch: greedy coverage of the pool weighted by value; greedy reduction of the variance that a
     Gaussian process has over the pool, weighted likewise; the highest values; or the mode of a k-DPP whose quality is

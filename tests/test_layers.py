@@ -24,7 +24,6 @@ LAYERS = [
     {"paper"},
     {"selectors"},
     {"experiment"},
-    {"pretrain"},
     {"report"},
     {"session"},
     {"study"},

@@ -11,7 +11,10 @@ from torch.nn import functional
 
 from autoal.anchor.heads import LinearHeads, fit_heads, head_outputs
 
-__all__ = ["agreement", "bagged_and_halved", "bagged_heads", "committee_of", "with_committee"]
+__all__ = ["agreement", "bagged_and_halved", "bagged_heads", "committee_of", "is_of_their_kind", "with_committee"]
+
+COMPARED = 2000
+"""Pool points on which the model is compared with the heads."""
 
 
 def fit_on_parts(features: Tensor, labels: Tensor, parts: Tensor, *, num_classes: int, l2: float) -> LinearHeads:
@@ -85,6 +88,20 @@ def agreement(heads: LinearHeads, on: Tensor) -> Tensor:
     one, other = centred[:, 0::2], centred[:, 1::2]
     lengths = one.square().sum((2, 3)).sqrt() * other.square().sum((2, 3)).sqrt()
     return ((one * other).sum((2, 3)) / lengths.clamp_min(1e-12)).mean(1).clamp(0, 1)
+
+
+def is_of_their_kind(log_probs: Tensor, committee: Tensor, rng: torch.Generator) -> bool:
+    """Whether the model could be one of the heads: on pool points its probabilities, (N, C) in logarithms, are no
+    farther from those of the members (M, N, C) than members are from one another, in mean total variation.
+
+    Heads whose answers are others than the model's tell what would be worth knowing to them, not to it.
+    """
+    some = torch.randperm(committee.shape[1], generator=rng)[:COMPARED].to(committee.device)
+    members, own = committee[:, some], log_probs[some].exp().to(committee)
+    to_members = (members - own).abs().mean()
+    count = len(members)
+    among = sum((members - members.roll(shift, dims=0)).abs().mean() for shift in range(1, count))
+    return bool(to_members * (count - 1) <= among)
 
 
 def committee_of(heads: LinearHeads | None, features: Tensor, folds: int, num_classes: int) -> Tensor | None:

@@ -9,20 +9,16 @@ import torch
 from torch import Tensor
 
 from autoal.anchor.bandwidth import bandwidth
-from autoal.anchor.committee import agreement, bagged_and_halved, committee_of, with_committee
-from autoal.anchor.features import point_features, standardised, target_features, target_scale
-from autoal.anchor.heads import with_bias
+from autoal.anchor.committee import with_committee
+from autoal.anchor.features import point_features, target_features
+from autoal.anchor.judges import Judges
 from autoal.anchor.ranks import evidence_of
 from autoal.anchor.space import Space, coverage_rows, log_reference_distance, nearest_distance
 from autoal.outputs import ModelOutputs, PoolView
-from autoal.rng import generator
 from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
 
 __all__ = ["Described", "describe_pool"]
-
-HALVINGS = 4
-"""How often the labels are halved to see on what the halves agree."""
 
 
 @dataclass(frozen=True)
@@ -44,36 +40,36 @@ class Described:
 
 
 def describe_pool(
-    view: PoolView, space: Space, proposals: Sequence[Proposal], config: SearchConfig, *, batch_size: int, seed: int
+    view: PoolView,
+    space: Space,
+    judges: Judges,
+    proposals: Sequence[Proposal],
+    config: SearchConfig,
+    *,
+    batch_size: int,
+    unasked: int = 0,
 ) -> Described:
-    """Everything about the real pool that does not depend on SearchNet."""
-    ranks = evidence_of(proposals, batch_size, config.evidence).to(view.device)
-    rows = with_bias(space.labeled).unsqueeze(0)
-    labels = view.labels.unsqueeze(0)
-    with_predictions = config.space == "predictions" and bool(view.num_classes)
-    folds, halved = bagged_and_halved(
-        rows, standardised(labels, *target_scale(labels, view.num_classes)),
-        config.value_heads, HALVINGS if with_predictions else 0,
-        num_classes=view.num_classes, l2=config.head_l2,
-        rng=generator(seed, "compose", "folds"), halving_rng=generator(seed, "compose", "halves"),
-    )  # fmt: skip
-    committee = committee_of(folds, with_bias(space.pool).unsqueeze(0), config.value_heads, view.num_classes)
+    """Everything about the real pool that does not depend on SearchNet. Without proposals the ranks of the `unasked`
+    candidates are all the same."""
+    if proposals:
+        ranks = evidence_of(proposals, batch_size, config.evidence).to(view.device)
+    else:
+        ranks = torch.zeros(1, unasked, device=view.device).expand(len(view), unasked)
+    committee = judges.committee(space.pool, view.num_classes)
     to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
     log_sparsity = log_reference_distance(space.pool, space.reference)
     answers = view.pool.require("log_probs" if view.num_classes else "means").float()
     describe = point_features if view.num_classes else target_features
-    uncertainty, z = describe(answers, committee[0] if committee is not None else None, to_labeled, log_sparsity)
+    uncertainty, z = describe(answers, committee, to_labeled, log_sparsity)
     predicted = None
-    if halved is not None:
-        trust = agreement(halved, with_bias(space.reference).unsqueeze(0))[0]
-        of_labeled = committee_of(folds, rows, config.value_heads, view.num_classes)
-        predicted = (_mean_of(view.pool, committee), _mean_of(view.labeled, of_labeled), trust)
+    if judges.trust is not None and config.space == "predictions":
+        of_labeled = judges.committee(space.labeled, view.num_classes)
+        predicted = (_mean_of(view.pool, committee), _mean_of(view.labeled, of_labeled), judges.trust)
     shape_pool, shape_labeled = coverage_rows(view, space, config.space, predicted)
     width = bandwidth(shape_labeled, shape_pool, config, batch_size)
     return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
 
 
 def _mean_of(outputs: ModelOutputs, committee: Tensor | None) -> Tensor:
-    """(n, C) mean probabilities of the model and of the committee (1, M, n, C)."""
-    own = outputs.require("log_probs").float()
-    return with_committee(own, committee[0] if committee is not None else None).mean(0)
+    """(n, C) mean probabilities of the model and of the committee (M, n, C)."""
+    return with_committee(outputs.require("log_probs").float(), committee).mean(0)

@@ -49,9 +49,7 @@ def _hist_gradient_boosting(
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     # Early stopping would take a tenth of a few hundred labels away from training.
-    model = HistGradientBoostingClassifier(
-        max_iter=iterations, learning_rate=learning_rate, early_stopping=False
-    )
+    model = HistGradientBoostingClassifier(max_iter=iterations, learning_rate=learning_rate, early_stopping=False)
     return SklearnModel(model, posterior=posterior, mc_samples=mc_samples)
 
 

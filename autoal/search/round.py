@@ -15,6 +15,7 @@ from torch import Tensor
 from autoal.anchor.candidates import NamedCandidate
 from autoal.anchor.compose import compose_pool
 from autoal.anchor.describe import describe_pool
+from autoal.anchor.judges import Judges
 from autoal.anchor.open_set import log_known
 from autoal.anchor.space import Space
 from autoal.compute import single_threaded
@@ -25,12 +26,12 @@ from autoal.search.context import NUM_CONTEXT, round_context
 from autoal.search.episodes import Episodes, episode_sizes, simulate
 from autoal.search.evidence import Evidence, Finding
 from autoal.search.fit_net import clipped_squares
-from autoal.search.prior import anchor_net, numbers_of, restored
+from autoal.search.numbers import fresh_net, numbers_of, restored
 from autoal.search.search_net import SearchNet
 from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
 
-__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn", "untaught"]
+__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn", "untaught", "waiting"]
 
 FEWEST = 24
 """Labels with which a round can be simulated at all: a support of ten, eight to choose from, six that judge."""
@@ -104,6 +105,29 @@ def untaught(net: SearchNet, context: Tensor, capacity: float, reason: str) -> L
     return Learned(net, net, Memory(), capacity, context, False, reason, None, {})
 
 
+def _enough(view: PoolView, config: SearchConfig) -> int:
+    return config.gate_labels_per_class * (view.num_classes or CLASSES_OF_TARGETS)
+
+
+def waiting(view: PoolView, n_candidates: int, memory: Memory, config: SearchConfig, n_judges: int = 0) -> str:
+    """Why nothing is learned in this round, with `n_judges` further points that only validate; empty where there is
+    something to learn."""
+    n_labeled, enough = len(view.labels), _enough(view, config)
+    if n_candidates < 2:
+        return "one candidate: nothing to weigh"
+    if config.outer_steps == 0:
+        return "no steps of SearchNet were asked for"
+    if n_labeled < max(enough, FEWEST) or min(episode_sizes(n_labeled, config, n_judges)) < 3:
+        return f"{n_labeled} labels: fewer than {max(enough, FEWEST)}, too few to simulate a round"
+    promising = memory.evidence.rejects_no_gain(max(PROMISING, config.gate_level))
+    factor = min(SOON, config.relearn) if promising else config.relearn
+    if n_labeled < factor * memory.searched_at and not memory.evidence.rejects_no_gain(config.gate_level):
+        # The gate is closed, and a few more labels would not open it.
+        promise = "little promise" if promising else "no promise"
+        return f"{promise} of a gain with {memory.searched_at} labels; the search waits for {factor:g} times as many"
+    return ""
+
+
 @single_threaded()
 def learn(
     view: PoolView,
@@ -125,35 +149,22 @@ def learn(
     """
     names = [name for name, _ in candidates]
     n_labeled = len(view.labels)
-    anchor = anchor_net(names, config).to(view.device)
+    anchor = fresh_net(len(names), config).to(view.device)
     share_of_network = network_share(n_labeled, config)
-    # What the network was taught beforehand holds for any number of labels; what it learns here needs many.
-    capacity = 1.0 if config.prior != "none" else share_of_network
+    capacity = share_of_network
     prior = discounted(memory.restore(anchor, names), anchor, config.carry)
-    read = capacity > 0 or any(bool(net.context_weights.any()) for net in (anchor, prior))
+    read = capacity > 0 or bool(prior.context_weights.any())
     context = round_context(view, space, batch_size) if read else torch.zeros(NUM_CONTEXT, device=view.device)
     seconds: dict[str, float] = {}
 
     def stay(reason: str, memory: Memory = memory) -> Learned:
         return Learned(anchor, prior, memory, capacity, context, False, reason, None, seconds)
 
-    if len(candidates) < 2:
-        return stay("one candidate: nothing to weigh")
-    if config.outer_steps == 0:
-        return stay("no steps of SearchNet were asked for")
-    enough = config.gate_labels_per_class * (view.num_classes or CLASSES_OF_TARGETS)
     n_judges = 0 if validation is None else len(validation.labels)
-    if n_labeled < max(enough, FEWEST) or min(episode_sizes(n_labeled, config, n_judges)) < 3:
-        return stay(f"{n_labeled} labels: fewer than {max(enough, FEWEST)}, too few to simulate a round")
-
-    promising = memory.evidence.rejects_no_gain(max(PROMISING, config.gate_level))
-    factor = min(SOON, config.relearn) if promising else config.relearn
-    if n_labeled < factor * memory.searched_at and not memory.evidence.rejects_no_gain(config.gate_level):
-        # The gate is closed, and a few more labels would not open it.
-        promise = "little promise" if promising else "no promise"
-        waits = f"the search waits for {factor:g} times as many"
-        return stay(f"{promise} of a gain with {memory.searched_at} labels; {waits}")
-
+    waits = waiting(view, len(candidates), memory, config, n_judges)
+    if waits:
+        return stay(waits)
+    enough = _enough(view, config)
     share = batch_size / n_labeled
     first_side = torch.randperm(n_judges or n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
     two_sides, episode_config = (first_side, ~first_side), config
@@ -272,6 +283,7 @@ class Composed:
 def compose_batch(
     view: PoolView,
     space: Space,
+    judges: Judges,
     proposals: Sequence[Proposal],
     learned: Learned,
     config: SearchConfig,
@@ -280,8 +292,8 @@ def compose_batch(
     seed: int,
 ) -> Composed:
     """The batch that SearchNet's values ask for, among what the candidates proposed: `SearchConfig.composition`."""
-    seen = describe_pool(view, space, proposals, config, batch_size=batch_size, seed=seed)
     net = learned.net
+    seen = describe_pool(view, space, judges, proposals, config, batch_size=batch_size, unasked=len(net.logits))
     with torch.no_grad():
         log_value, weights = net.log_value(
             seen.uncertainty, seen.ranks, seen.features, learned.context, learned.capacity
@@ -291,7 +303,7 @@ def compose_batch(
             log_value = log_value + log_known(space.pool, space.labeled, foreign, config.head_l2)
         width = seen.bandwidth * math.exp(float(net.bandwidth(learned.context)))
     union = None
-    if config.proposals == "union":
+    if config.proposals == "union" and proposals:
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
     positions = compose_pool(
         log_value, seen.shape_pool, seen.shape_labeled, batch_size,

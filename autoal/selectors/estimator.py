@@ -274,7 +274,8 @@ class AutoAL(BaseEstimator):
         return query
 
     def leaderboard(self) -> pd.DataFrame:
-        """One row a candidate: weight in the last batch, picks it wanted, seconds, and why it was dropped."""
+        """One row a candidate: weight in the last batch, picks it wanted (missing where the round had nothing to ask
+        it for), seconds, and why it was dropped."""
         if not hasattr(self, "last_selection_") or not hasattr(self, "fitted_"):
             raise NotFitted("leaderboard was called before a query; call fit_query(X, y, batch_size=...) first")
         selection, asked = self.last_selection_, self.fitted_.asked
@@ -289,6 +290,8 @@ class AutoAL(BaseEstimator):
             for name in sorted({*selection.weights, *self.fitted_.dropped})
         ]
         frame = pd.DataFrame(rows, columns=["candidate", "weight", "picks", "seconds", "dropped"])
+        if not asked.proposals:
+            frame["picks"] = pd.array([pd.NA] * len(frame), dtype="Int64")
         return frame.sort_values(["weight", "candidate"], ascending=[False, True], ignore_index=True)
 
     def save(self, folder: str | os.PathLike[str]) -> None:

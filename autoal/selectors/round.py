@@ -17,13 +17,15 @@ from torch import Tensor
 from autoal.anchor.candidates import Asked, ask_candidates
 from autoal.anchor.features import standardised, target_scale
 from autoal.anchor.heads import fit_heads, head_log_probs, with_bias
+from autoal.anchor.judges import Judges, judges_of
+from autoal.anchor.policy import at_budget
 from autoal.anchor.space import Space, geometry
 from autoal.compute import single_threaded
 from autoal.outputs import compact_view
 from autoal.paper.search import PaperSearch, run_paper_search, score_pool
 from autoal.rng import derive_seed, generator, isolated
 from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
-from autoal.search.round import Learned, compose_batch, learn
+from autoal.search.round import Learned, compose_batch, learn, waiting
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.checks import refuse_paper
 from autoal.selectors.history import History
@@ -50,6 +52,7 @@ class Searched:
     learned: Learned | None
     paper: PaperSearch | None
     space: Space | None
+    judges: Judges | None
     audit: AuditReport | None
     seconds: dict[str, float]
 
@@ -86,21 +89,31 @@ def search_round(
         state = replace(state, view=compact_view(state.view))
     state = _with_predictions(state, config)
     view = state.view
+    space, judges = None, None
+    if mode == "bilevel":
+        space = Space.of(view, config.head_dim, generator(seed, "space"))
+        judges = judges_of(view, space, config, seed)
+        trust = 1.0 if judges.trust is None else float(judges.trust)
+        config = at_budget(config, len(view.labels), view.num_classes, kin=judges.kin, trust=trust)
     served, dropped = servable(members(candidates, view.task), view, strict=strict)
     wanted = min(len(view), max(batch_size, round(config.proposal_factor * batch_size)))
     if mode != "bilevel":
         wanted = batch_size
     report("candidates", 0, 1)
-    # The floor and the paper take the portfolio as it is; only the search drops twins.
-    overlap = config.max_overlap if mode == "bilevel" else 1.0
-    asked = ask_candidates(view, served, batch_size, wanted, overlap, seed)
+    memory = history.recall(state)
+    n_judges = 0 if state.validation is None else len(state.validation.labels)
+    if mode == "bilevel" and config.proposals == "pool" and waiting(view, len(served), memory, config, n_judges):
+        # The batch comes from the whole pool, by the anchor: what candidates would propose moves nothing.
+        asked = Asked(sorted(served, key=lambda pair: pair[0]), [], {}, {})
+    else:
+        # The floor and the paper take the portfolio as it is; only the search drops twins.
+        overlap = config.max_overlap if mode == "bilevel" else 1.0
+        asked = ask_candidates(view, served, batch_size, wanted, overlap, seed)
     dropped.update(asked.dropped)
     seconds = {**seconds, "candidates": perf_counter() - began}
-    memory = history.recall(state)
-    learned, paper, space = None, None, None
+    learned, paper = None, None
     report("search", 0, 1)
-    if mode == "bilevel":
-        space = Space.of(view, config.head_dim, generator(seed, "space"))
+    if space is not None:
         learned = learn(
             view, space, asked.candidates, memory, config,
             batch_size=batch_size, round=state.round, seed=seed, validation=state.validation,
@@ -129,7 +142,7 @@ def search_round(
             l2=config.head_l2, rng=generator(seed, "audit", "splits"),
         )  # fmt: skip
         seconds["audit"] = perf_counter() - began
-    return Searched(mode, config, state, asked, dropped, learned, paper, space, audit, seconds)
+    return Searched(mode, config, state, asked, dropped, learned, paper, space, judges, audit, seconds)
 
 
 @single_threaded()
@@ -147,10 +160,10 @@ def compose_round(searched: Searched, history: History, batch_size: int) -> Sele
             state.pool_ids, batch_size, config.audit, history.asked_before(), generator(seed, "audit", "draw")
         )
         diagnostics["audit"] = {"random": len(drawn), **searched.audit.to_json(), "says": str(searched.audit)}
-    if searched.learned is not None and searched.space is not None:
+    if searched.learned is not None and searched.space is not None and searched.judges is not None:
         learned = searched.learned
         composed = compose_batch(
-            view, searched.space, asked.proposals, learned, config, batch_size=batch_size, seed=seed
+            view, searched.space, searched.judges, asked.proposals, learned, config, batch_size=batch_size, seed=seed
         )
         positions, utilities = composed.positions, ordered(composed.positions, composed.value).scores
         weights = composed.weights.mean(0).cpu()
@@ -183,7 +196,7 @@ def compose_round(searched: Searched, history: History, batch_size: int) -> Sele
         utilities = ordered(positions, utilities).scores
     votes = {
         name: torch.isin(positions, proposal.indices[:batch_size])
-        for name, proposal in zip(names, asked.proposals, strict=True)
+        for name, proposal in zip(names, asked.proposals, strict=bool(asked.proposals))
     }
     shares = dict(zip(names, weights.tolist(), strict=True))
     selection = Selection(positions, utilities, shares, votes, diagnostics)

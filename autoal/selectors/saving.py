@@ -13,7 +13,7 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
 from autoal.errors import AutoALError, DataMissing, InvalidInput
-from autoal.search.prior import fresh_net
+from autoal.search.numbers import fresh_net
 from autoal.settings import search_config
 from autoal.strategies import CANDIDATES, resolve_candidates
 

@@ -22,7 +22,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,17 +31,18 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from autoal.anchor.committee import bagged_heads, committee_of
+from autoal.anchor.bandwidth import bandwidth
+from autoal.anchor.committee import bagged_heads, committee_of, with_committee
 from autoal.anchor.compose import compose_pool
-from autoal.anchor.describe import describe_pool
 from autoal.anchor.heads import with_bias
-from autoal.anchor.space import Space
+from autoal.anchor.judges import judges_of
+from autoal.anchor.space import Space, coverage_rows
 from autoal.experiment.cell import single_thread
 from autoal.experiment.config import parse_config
 from autoal.experiment.task import Task, make_task
 from autoal.experiment.task_models import make_model
 from autoal.models.base import ModelAdapter
-from autoal.outputs import PoolView
+from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import derive_seed, generator
 from autoal.search.context import round_context
 from autoal.settings import SearchConfig
@@ -72,28 +73,44 @@ def settings() -> dict[str, dict[str, Any]]:
     return made
 
 
+class Described(NamedTuple):
+    """The pool by one source of probabilities."""
+
+    uncertainty: Tensor
+    pool: Tensor
+    labeled: Tensor
+    bandwidth: float
+
+
+def _described(view: PoolView, space: Space, members: int, seed: int) -> Described:
+    """By the model alone, or by its mean with `members` heads, whatever kind the model is of."""
+    config = SearchConfig(value_heads=members)
+    rows, labels = with_bias(space.labeled).unsqueeze(0), view.labels.unsqueeze(0)
+    heads = bagged_heads(rows, labels, members, num_classes=view.num_classes, l2=1.0, rng=generator(seed, "folds"))
+
+    def probabilities(outputs: ModelOutputs, mapped: Tensor) -> Tensor:
+        of_heads = committee_of(heads, with_bias(mapped).unsqueeze(0), members, view.num_classes)
+        return with_committee(outputs.require("log_probs").float(), None if of_heads is None else of_heads[0]).mean(0)
+
+    pool, labeled = probabilities(view.pool, space.pool), probabilities(view.labeled, space.labeled)
+    top = pool.topk(2, dim=1).values
+    trust = judges_of(view, space, config, seed).trust
+    assert trust is not None
+    shapes = coverage_rows(view, space, "predictions", (pool, labeled, trust))
+    return Described(1 - (top[:, 0] - top[:, 1]), *shapes, bandwidth(shapes[1], shapes[0], config, 1))
+
+
 def batches(
     view: PoolView, batch_size: int, seed: int, which: dict[str, dict[str, Any]] | None = None
 ) -> dict[str, Tensor]:
     """name -> (b,) positions in the pool, for every setting and candidate."""
     space = Space.of(view, 64, generator(seed, "space"))
-    random_first = CANDIDATES["random"]().propose(view, batch_size, generator(seed, "candidate", "random"))
-    described = {
-        source: describe_pool(
-            view,
-            space,
-            [random_first],
-            SearchConfig(value_heads=5 if source == "heads" else 0),
-            batch_size=batch_size,
-            seed=seed,
-        )
-        for source in ("own", "heads")
-    }
+    described = {source: _described(view, space, heads, seed) for source, heads in (("own", 0), ("heads", 5))}
     made = {}
     for name, how in settings().items() if which is None else which.items():
         seen = described[how.get("source", "own")]
         made[name] = compose_pool(
-            how.get("exponent", 1.0) * seen.uncertainty.clamp_min(1e-3).log(), seen.shape_pool, seen.shape_labeled,
+            how.get("exponent", 1.0) * seen.uncertainty.clamp_min(1e-3).log(), seen.pool, seen.labeled,
             batch_size, how=how.get("composition", "coverage"), bandwidth=seen.bandwidth * how.get("factor", 1.0),
             candidates=None, prices=None, seed=seed,
         )  # fmt: skip

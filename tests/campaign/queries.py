@@ -246,7 +246,7 @@ def odd_setting(rng: random.Random, name: str) -> Any:
                    {**QUICK, "anchor_exponent": 1e308}, {**QUICK, "composition": "dpp"}, {**QUICK, "composition": "variance"},
                    {**QUICK, "outer_lr": 1e308}, {**QUICK, "shrinkage": float("inf")}, {**QUICK, "head_l2": 1e-320},
                    {**QUICK, "head_l2": 1e308}, {**QUICK, "proposal_factor": 1e308}, {**QUICK, "engine": "gains"},
-                   {**QUICK, "prior": "nowhere"}, {**QUICK, "prior": "\0"}, {**QUICK, "importance": "maybe"},
+                   {**QUICK, "prior": "nowhere"}, {**QUICK, "proposals": "pool"}, {**QUICK, "importance": "maybe"},
                    {**QUICK, "final_temperature": 1e-320}, {**QUICK, "refresh": 10**9}, {**QUICK, "relearn": float("inf")},
                    {**QUICK, "space": "centred"}, {**QUICK, "upper": "hardness", "engine": "implicit"}, [("episodes", 2)],
                    {**QUICK, "value_heads": 0}, {**QUICK, "evidence": "picks"}, {**QUICK, "gate_level": 1.0},

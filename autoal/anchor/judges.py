@@ -1,0 +1,67 @@
+"""Heads that speak for the model, where they can, and how far predictions are to be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from autoal.anchor.committee import agreement, bagged_and_halved, bagged_heads, committee_of, is_of_their_kind
+from autoal.anchor.features import standardised, target_scale
+from autoal.anchor.heads import LinearHeads, with_bias
+from autoal.anchor.policy import FEW
+from autoal.anchor.space import Space
+from autoal.outputs import PoolView
+from autoal.rng import generator
+from autoal.settings import SearchConfig
+
+__all__ = ["Judges", "judges_of"]
+
+HALVINGS = 4
+"""How often the labels are halved to see on what the halves agree."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What heads on the labels of a round say beside the model."""
+
+    heads: LinearHeads | None
+    """Cross-fitted, `members` of them; None where none were asked for, or where they are of another kind."""
+    members: int
+    kin: bool
+    """Whether the model could be one of the heads; True where there is nothing to compare."""
+    trust: Tensor | None
+    """() in [0, 1]: on what heads agree that were fitted on two halves of the labels; None in a regression."""
+
+    def committee(self, features: Tensor, num_classes: int) -> Tensor | None:
+        """(M, n, C) probabilities for features (n, D'), (M, n) predictions in a regression; None without heads."""
+        found = committee_of(self.heads, with_bias(features).unsqueeze(0), self.members, num_classes)
+        return None if found is None else found[0]
+
+
+def judges_of(view: PoolView, space: Space, config: SearchConfig, seed: int) -> Judges:
+    """The judges of a round, from its labels, the model's answers and the positions of all points alone."""
+    rows, labels = with_bias(space.labeled).unsqueeze(0), view.labels.unsqueeze(0)
+    targets = standardised(labels, *target_scale(labels, view.num_classes))
+
+    def fitted(members: int) -> Judges:
+        rng = generator(seed, "compose", "folds")
+        heads = bagged_heads(rows, targets, members, num_classes=view.num_classes, l2=config.head_l2, rng=rng)
+        return Judges(heads, members, True, trust)
+
+    if not view.num_classes:
+        trust = None
+        return fitted(config.value_heads)
+    many = len(view.labels) > FEW  # then one halving tells as much, and two heads are enough to know their kind
+    halved = bagged_and_halved(
+        rows, labels, 0, 1 if many else HALVINGS, num_classes=view.num_classes, l2=config.head_l2,
+        rng=generator(seed, "compose", "folds"), halving_rng=generator(seed, "compose", "halves"),
+    )[1]  # fmt: skip
+    trust = None if halved is None else agreement(halved, with_bias(space.reference).unsqueeze(0))[0]
+    judges = fitted(min(2, config.value_heads) if many else config.value_heads)
+    committee = judges.committee(space.pool, view.num_classes)
+    if committee is None:
+        return judges
+    if not is_of_their_kind(view.pool.require("log_probs").float(), committee, generator(seed, "compose", "kind")):
+        return Judges(None, 0, False, trust)
+    return judges if judges.members == config.value_heads else fitted(config.value_heads)
