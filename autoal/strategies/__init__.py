@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.strategies.base import Proposal, Strategy
+from autoal.strategies.diversity.alphamix import AlphaMix
 from autoal.strategies.diversity.dacs import DACS
+from autoal.strategies.diversity.dropquery import DropQuery
 from autoal.strategies.diversity.featsim import FeatSim
 from autoal.strategies.diversity.fre import FRE
 from autoal.strategies.diversity.kcenter import KCenter
@@ -128,6 +130,8 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "fre": FRE,
     "uncertainty_herding": UncertaintyHerding,
     "mcdpp": MultiCriteriaDPP,
+    "dropquery": DropQuery,
+    "alphamix": AlphaMix,
     # open set
     "poal": Poal,
     "energy": Energy,
