@@ -9,6 +9,7 @@ from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.diversity.alphamix import AlphaMix
 from autoal.strategies.diversity.dacs import DACS
 from autoal.strategies.diversity.dropquery import DropQuery
+from autoal.strategies.diversity.falcun import Falcun
 from autoal.strategies.diversity.featsim import FeatSim
 from autoal.strategies.diversity.fre import FRE
 from autoal.strategies.diversity.kcenter import KCenter
@@ -132,6 +133,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "mcdpp": MultiCriteriaDPP,
     "dropquery": DropQuery,
     "alphamix": AlphaMix,
+    "falcun": Falcun,
     # open set
     "poal": Poal,
     "energy": Energy,
