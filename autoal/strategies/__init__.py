@@ -8,6 +8,7 @@ from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.strategies.base import Proposal, Strategy
 from autoal.strategies.diversity.alphamix import AlphaMix
 from autoal.strategies.diversity.dacs import DACS
+from autoal.strategies.diversity.dcom import DCoM
 from autoal.strategies.diversity.dropquery import DropQuery
 from autoal.strategies.diversity.falcun import Falcun
 from autoal.strategies.diversity.featsim import FeatSim
@@ -134,6 +135,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "dropquery": DropQuery,
     "alphamix": AlphaMix,
     "falcun": Falcun,
+    "dcom": DCoM,
     # open set
     "poal": Poal,
     "energy": Energy,
