@@ -13,6 +13,8 @@ from autoal.strategies.diversity.dropquery import DropQuery
 from autoal.strategies.diversity.falcun import Falcun
 from autoal.strategies.diversity.featsim import FeatSim
 from autoal.strategies.diversity.fre import FRE
+from autoal.strategies.diversity.gsy import TargetGreedySampling
+from autoal.strategies.diversity.igs import ImprovedGreedySampling
 from autoal.strategies.diversity.kcenter import KCenter
 from autoal.strategies.diversity.kcenter_pca import KCenterPCA
 from autoal.strategies.diversity.kcenter_robust import KCenterRobust
@@ -23,6 +25,7 @@ from autoal.strategies.diversity.probcover import ProbCover
 from autoal.strategies.diversity.random import Random
 from autoal.strategies.diversity.typiclust import TypiClust
 from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.diversity.wigs import WeightedGreedySampling
 from autoal.strategies.gradient.acs_fw import ACSFW
 from autoal.strategies.gradient.badge import BADGE
 from autoal.strategies.gradient.bait import BAIT
@@ -136,6 +139,10 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "alphamix": AlphaMix,
     "falcun": Falcun,
     "dcom": DCoM,
+    # diversity, in regressions alone
+    "igs": ImprovedGreedySampling,
+    "gsy": TargetGreedySampling,
+    "wigs": WeightedGreedySampling,
     # open set
     "poal": Poal,
     "energy": Energy,
