@@ -6,9 +6,15 @@ from collections.abc import Iterable
 
 from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.strategies.base import Proposal, Strategy
+from autoal.strategies.diversity.alphamix import AlphaMix
 from autoal.strategies.diversity.dacs import DACS
+from autoal.strategies.diversity.dcom import DCoM
+from autoal.strategies.diversity.dropquery import DropQuery
+from autoal.strategies.diversity.falcun import Falcun
 from autoal.strategies.diversity.featsim import FeatSim
 from autoal.strategies.diversity.fre import FRE
+from autoal.strategies.diversity.gsy import TargetGreedySampling
+from autoal.strategies.diversity.igs import ImprovedGreedySampling
 from autoal.strategies.diversity.kcenter import KCenter
 from autoal.strategies.diversity.kcenter_pca import KCenterPCA
 from autoal.strategies.diversity.kcenter_robust import KCenterRobust
@@ -19,6 +25,7 @@ from autoal.strategies.diversity.probcover import ProbCover
 from autoal.strategies.diversity.random import Random
 from autoal.strategies.diversity.typiclust import TypiClust
 from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.diversity.wigs import WeightedGreedySampling
 from autoal.strategies.gradient.acs_fw import ACSFW
 from autoal.strategies.gradient.badge import BADGE
 from autoal.strategies.gradient.bait import BAIT
@@ -128,6 +135,14 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "fre": FRE,
     "uncertainty_herding": UncertaintyHerding,
     "mcdpp": MultiCriteriaDPP,
+    "dropquery": DropQuery,
+    "alphamix": AlphaMix,
+    "falcun": Falcun,
+    "dcom": DCoM,
+    # diversity, in regressions alone
+    "igs": ImprovedGreedySampling,
+    "gsy": TargetGreedySampling,
+    "wigs": WeightedGreedySampling,
     # open set
     "poal": Poal,
     "energy": Energy,

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from autoal.outputs import PoolView
 from autoal.strategies.base import BOTH_TASKS, Proposal, Strategy, ordered, random_ties
-from autoal.strategies.parts.distances import centred, farthest_first, kmeans, nearest_centre
+from autoal.strategies.parts.distances import centred, farthest_first, kmeans, nearest_centre, unit_rows
 
-__all__ = ["KMeans", "nearest_of_each"]
+__all__ = ["KMeans", "clustered_picks", "nearest_of_each"]
 
 
 class KMeans(Strategy):
@@ -30,12 +30,30 @@ class KMeans(Strategy):
 
     def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
         (points,) = centred(view.pool.require("embeddings"))
-        _, squared, assigned = kmeans(points, batch_size, rng)
-        picks = nearest_of_each(squared, assigned, batch_size, rng)
-        if len(picks) < batch_size:
-            nearest = nearest_centre(points, points[picks])[0].index_fill(0, picks, -1)
-            picks = torch.cat([picks, farthest_first(points, nearest, batch_size - len(picks), rng)])
+        picks, squared = _nearest_centres(points, batch_size, rng)
         return ordered(picks, -squared)
+
+
+def clustered_picks(points_N_D: Tensor, candidates: Tensor, batch_size: int, rng: torch.Generator) -> Tensor:
+    """(b,) distinct positions: the candidate nearest the centre of each of b k-means clusters of the candidates, on
+    rows of length 1, largest cluster first. Where there are b or fewer, all of them, and others drawn at random."""
+    if len(candidates) > batch_size:
+        (points,) = centred(unit_rows(points_N_D[candidates]))
+        return candidates[_nearest_centres(points, batch_size, rng)[0]]
+    shuffle = torch.randperm(len(points_N_D), generator=rng).to(candidates.device)
+    inside = torch.isin(shuffle, candidates)
+    return torch.cat([shuffle[inside], shuffle[~inside]])[:batch_size]
+
+
+def _nearest_centres(points_N_D: Tensor, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """(count,) the point nearest each k-means centre, farthest-first where clusters are empty; and (N,) the squared
+    distance of each point to its centre."""
+    _, squared, assigned = kmeans(points_N_D, count, rng)
+    picks = nearest_of_each(squared, assigned, count, rng)
+    if len(picks) < count:
+        nearest = nearest_centre(points_N_D, points_N_D[picks])[0].index_fill(0, picks, -1)
+        picks = torch.cat([picks, farthest_first(points_N_D, nearest, count - len(picks), rng)])
+    return picks, squared
 
 
 def nearest_of_each(squared_N: Tensor, assigned_N: Tensor, count: int, rng: torch.Generator) -> Tensor:
