@@ -272,7 +272,7 @@ def read(path: Path) -> list[Record]:
 
 def tables(records: list[Record], base: str = "coverage 1 heads") -> str:
     """All tables as Markdown."""
-    parts = [_signal(records), _room(records, base), _left_out(records, base)]
+    parts = [_signal(records), _room(records, base), _left_out(records, base), _losses_and_gains(records)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -422,6 +422,32 @@ def _left_out(records: list[Record], base: str) -> str:
         for what, values in found.items():
             everything[what] += values
     lines.append(f"| all | {len(everything['all'])} | " + " | ".join(_mean(v) for v in everything.values()) + " |")
+    return "\n".join(lines)
+
+
+def _losses_and_gains(records: list[Record]) -> str:
+    """Whether the better predictor is the better judge of what the model should learn next."""
+    lines = [
+        "## (d) Is the better predictor the better judge?",
+        "",
+        "Log-loss on the test rows of the model and of the heads, and what a batch by the model's own probabilities "
+        "gains over one by their mean with the heads, accuracy in points, mean over exponents 1 to 8 (standard error).",
+        "",
+        "| model | data set | states | loss of the model | loss of the heads | own over mean |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    keys = sorted({(r["state"]["model"], r["state"]["dataset"]) for r in records})
+    for model, dataset in keys:
+        group = [r for r in records if (r["state"]["model"], r["state"]["dataset"]) == (model, dataset)]
+        gains = [
+            float(np.mean([
+                _accuracy(r, f"coverage {exponent:g} own") - _accuracy(r, f"coverage {exponent:g} heads")
+                for exponent in EXPONENTS[1:]
+            ]))
+            for r in group
+        ]  # fmt: skip
+        own, heads = (float(np.mean([r["losses"][who] for r in group if "losses" in r])) for who in ("own", "heads"))
+        lines.append(f"| {model} | {dataset} | {len(group)} | {own:.2f} | {heads:.2f} | {_mean(gains)} |")
     return "\n".join(lines)
 
 
