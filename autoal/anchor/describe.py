@@ -48,16 +48,19 @@ def describe_pool(
     *,
     batch_size: int,
     unasked: int = 0,
+    distances: bool = True,
 ) -> Described:
     """Everything about the real pool that does not depend on SearchNet. Without proposals the ranks of the `unasked`
-    candidates are all the same."""
+    candidates are all the same; without `distances` so are those features, which cost more than the rest."""
     if proposals:
         ranks = evidence_of(proposals, batch_size, config.evidence).to(view.device)
     else:
         ranks = torch.zeros(1, unasked, device=view.device).expand(len(view), unasked)
     committee = judges.committee(space.pool, view.num_classes)
-    to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
-    log_sparsity = log_reference_distance(space.pool, space.reference)
+    to_labeled = log_sparsity = torch.zeros(len(view), device=view.device)
+    if distances:
+        to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
+        log_sparsity = log_reference_distance(space.pool, space.reference)
     answers = view.pool.require("log_probs" if view.num_classes else "means").float()
     describe = point_features if view.num_classes else target_features
     uncertainty, z = describe(answers, committee, to_labeled, log_sparsity)

@@ -293,7 +293,10 @@ def compose_batch(
 ) -> Composed:
     """The batch that SearchNet's values ask for, among what the candidates proposed: `SearchConfig.composition`."""
     net = learned.net
-    seen = describe_pool(view, space, judges, proposals, config, batch_size=batch_size, unasked=len(net.logits))
+    reads = learned.capacity > 0 or bool(net.feature_weights.any()) or bool(net.context_weights.any())
+    seen = describe_pool(
+        view, space, judges, proposals, config, batch_size=batch_size, unasked=len(net.logits), distances=reads
+    )
     with torch.no_grad():
         log_value, weights = net.log_value(
             seen.uncertainty, seen.ranks, seen.features, learned.context, learned.capacity
