@@ -30,6 +30,7 @@ from autoal.search.numbers import fresh_net, numbers_of, restored
 from autoal.search.search_net import SearchNet
 from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
+from autoal.strategies.base import random_ties
 
 __all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn", "untaught", "waiting"]
 
@@ -38,6 +39,8 @@ FEWEST = 24
 PROMISING = 0.1
 """One-sided level, a gain of 1.3 standard errors, at which the next search is made with `SOON` times the labels."""
 SOON = 1.5
+CONSIDERED = 10_000
+"""Points of a larger pool that may be bought where it is taken whole: those of highest value."""
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 
@@ -308,6 +311,9 @@ def compose_batch(
     union = None
     if config.proposals == "union" and proposals:
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
+    elif len(view) > max(CONSIDERED, 20 * batch_size):  # every point of a large pool would cost more than it is worth
+        most = max(CONSIDERED, 20 * batch_size)
+        union = random_ties(log_value, generator(seed, "compose", "considered"))[:most].sort().values
     positions = compose_pool(
         log_value, seen.shape_pool, seen.shape_labeled, batch_size,
         how=config.composition, bandwidth=width, candidates=union, prices=view.costs, seed=seed,

@@ -111,3 +111,15 @@ def test_regressions_ask_their_candidates_as_ever() -> None:
     X, y = _task(200, "regression")
     batch = AutoAL(["kcenter", "random"], model=Ridge(), random_state=0).fit_query(X, y, batch_size=5)
     assert set(batch.votes) == {"kcenter", "random"}
+
+
+def test_of_a_large_pool_the_most_valuable_are_considered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoal.search.round.CONSIDERED", 50)
+    X, y = _task(200)
+    model = RandomForestClassifier(50, random_state=0)
+    settings: dict[str, Any] = {"model": model, "random_state": 0, "search": {"outer_steps": 0}}
+    selector = AutoAL(["margin", "kcenter"], **settings)
+    picks = selector.fit_query(X, y, batch_size=2).indices
+    top = np.sort(selector.model_.fitted.predict_proba(X[200:]), axis=1)
+    doubt = 1 - (top[:, -1] - top[:, -2])
+    assert (doubt[picks - 200] >= np.sort(doubt)[-50]).all()
