@@ -22,7 +22,7 @@ from autoal.experiment.task_models import make_model
 from autoal.models.base import ModelAdapter
 from autoal.outputs import ModelOutputs, PoolView, check_outputs
 from autoal.rng import derive_seed
-from autoal.selectors.base import RoundState, Selection, Selector
+from autoal.selectors.base import Later, RoundState, Selection, Selector
 
 __all__ = [
     "Bought",
@@ -248,11 +248,13 @@ def round_state(
     # The predictions in any case: without a field a view has no length, and every model that is measured has them.
     predictions = "log_probs" if task.num_classes else "means"
     needs = (_asked(selector, task) | {predictions}) & frozenset(model.provides)
+    later_needs = getattr(selector, "later_needs_for", None)
+    later = frozenset() if later_needs is None else later_needs("classification" if task.num_classes else "regression")
     # One seed for both calls: posterior sample k is the same function of the pool and of the labeled points.
     seed = derive_seed(seed, "outputs", number)
 
-    def outputs(rows: Tensor, what: str) -> ModelOutputs:
-        found = model.outputs(task.rows, rows, needs, seed=seed, device=device)
+    def outputs(rows: Tensor, what: str, fields: frozenset[str] = needs) -> ModelOutputs:
+        found = model.outputs(task.rows, rows, fields, seed=seed, device=device)
         check_outputs(found, len(rows), task.num_classes, what)
         return found
 
@@ -272,6 +274,7 @@ def round_state(
         inputs=task.rows,
         pool_indices=pool,
         labeled_indices=labeled,
+        later=Later(later & frozenset(model.provides), outputs, (pool, labeled, foreign)[: 2 + bool(len(foreign))]),
         model=model,
     )
 

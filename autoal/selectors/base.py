@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from autoal.outputs import PoolView, Validation
+from autoal.outputs import ModelOutputs, PoolView, Validation
 
-__all__ = ["Oracle", "RoundState", "Selection", "Selector"]
+__all__ = ["Later", "Oracle", "RoundState", "Selection", "Selector"]
 
 
 class Oracle(Protocol):
@@ -19,6 +19,17 @@ class Oracle(Protocol):
     def value_after(self, positions: Tensor) -> float:
         """Value on the points the curve is measured on, higher is better, of the task model trained as the next round
         will train it, on the labeled points and those at `positions` (b,) of the pool with their true labels."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """Outputs of the model that are computed once somebody reads them."""
+
+    available: frozenset[str]
+    compute: Callable[[Tensor, str, frozenset[str]], ModelOutputs]
+    """The fields named, of the rows at these indices, which messages call so."""
+    sides: tuple[Tensor, ...]
+    """Indices of the pool, of the labeled points and, where there are any, of the rejected ones."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,32 @@ class RoundState:
     validation: Validation | None = None
     oracle: Oracle | None = None
     """Only for a selector that declares `cheats = True`; None for all others."""
+    later: Later | None = None
     model: Any = None
     """The task model fitted this round (a ModelAdapter): to look into, or to train a copy of; never to be changed."""
+
+    def available(self) -> frozenset[str]:
+        """Fields that the view holds, or could."""
+        present = self.view.pool.present() & self.view.labeled.present()
+        return present if self.later is None else present | self.later.available
+
+    def with_outputs(self, names: frozenset[str]) -> RoundState:
+        """The state with these fields in its view, as far as the model has them."""
+        present = self.view.pool.present() & self.view.labeled.present()
+        wanted = frozenset() if self.later is None else (names - present) & self.later.available
+        if self.later is None or not wanted:
+            return self
+        named = ("pool", "labeled points", "rejected points")
+        whole = [
+            replace(side, **{name: found.require(name) for name in wanted})
+            for side, rows, what in zip(
+                (self.view.pool, self.view.labeled, self.view.rejected), self.later.sides, named, strict=False
+            )
+            for found in [self.later.compute(rows, what, wanted)]
+            if side is not None
+        ]
+        rejected = whole[2] if len(whole) > 2 else None
+        return replace(self, view=replace(self.view, pool=whole[0], labeled=whole[1], rejected=rejected))
 
 
 class Selection(NamedTuple):

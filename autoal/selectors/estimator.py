@@ -229,7 +229,8 @@ class AutoAL(BaseEstimator):
             raise InvalidInput("got y_val, but no X_val; wanted both or neither")
         with self._shown():
             made = prepare(
-                built, self.model, self.needs_for(built.task), seed=seed_of(self.random_state), device=self.device,
+                built, self.model, self.needs_for(built.task), later=self.later_needs_for(built.task),
+                seed=seed_of(self.random_state), device=self.device,
                 embeddings=embeddings, probs=probs, X_val=X_val, y_val=y_val, report=self._report,
                 progress=bool(self.progress),
             )  # fmt: skip
@@ -370,13 +371,17 @@ class AutoAL(BaseEstimator):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Fields of ModelOutputs that some candidate, or the search itself, reads in a classification."""
+        """Fields of ModelOutputs that are read in every round of a classification."""
         return self.needs_for("classification")
 
     def needs_for(self, task: str) -> frozenset[str]:
         """The same in either task."""
         wanted = frozenset({"log_probs" if task == "classification" else "means", "embeddings"})
-        return wanted | needs_of(members(self.candidates, task), task)
+        return wanted if self.mode == "bilevel" else wanted | needs_of(members(self.candidates, task), task)
+
+    def later_needs_for(self, task: str) -> frozenset[str]:
+        """Fields that are read beside those in rounds that ask the candidates."""
+        return needs_of(members(self.candidates, task), task) - self.needs_for(task)
 
     def select(self, state: RoundState, batch_size: int) -> Selection:
         """A batch for one round of a comparison run; remembers earlier rounds until `reset`."""

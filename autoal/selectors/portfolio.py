@@ -30,13 +30,18 @@ def needs_of(portfolio: Sequence[NamedCandidate], task: str) -> frozenset[str]:
 
 
 def servable(
-    portfolio: Sequence[NamedCandidate], view: PoolView, *, strict: bool = False
+    portfolio: Sequence[NamedCandidate],
+    view: PoolView,
+    *,
+    strict: bool = False,
+    available: frozenset[str] | None = None,
 ) -> tuple[list[NamedCandidate], dict[str, str]]:
-    """Candidates whose needs the model can meet, and why the others are dropped.
+    """Candidates whose needs the model can meet, and why the others are dropped. `available` are the fields that there
+    are or could be; those of the view where nothing else is said.
 
     Raises MissingOutput where none is left; with `strict`, MissingOutput or InvalidInput for the first one dropped.
     """
-    present = view.pool.present() & view.labeled.present()
+    present = view.pool.present() & view.labeled.present() if available is None else available
     kept: list[NamedCandidate] = []
     dropped: dict[str, str] = {}
     for name, strategy in portfolio:

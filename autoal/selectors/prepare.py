@@ -17,9 +17,9 @@ from autoal.data.labels import label_array, target_array
 from autoal.data.notes import Quiet
 from autoal.errors import InvalidInput, shown
 from autoal.models import ModelAdapter, PrecomputedModel, Progress, as_adapter, fit_model
-from autoal.outputs import PoolView, Validation, check_outputs
+from autoal.outputs import ModelOutputs, PoolView, Validation, check_outputs
 from autoal.rng import derive_seed
-from autoal.selectors.base import RoundState
+from autoal.selectors.base import Later, RoundState
 
 __all__ = ["Prepared", "prepare"]
 
@@ -41,6 +41,7 @@ def prepare(
     model: Any,
     needs: frozenset[str],
     *,
+    later: frozenset[str] = frozenset(),
     seed: int,
     device: str | torch.device,
     embeddings: Any = None,
@@ -50,7 +51,8 @@ def prepare(
     report: Progress,
     progress: bool = False,
 ) -> Prepared:
-    """Trains the model and computes its outputs, each field once and only if it is among `needs`.
+    """Trains the model and computes its outputs, each field once and only if it is among `needs`; those of `later`
+    are computed when somebody reads them.
 
     Raises InvalidInput where model, rows, labels and precomputed outputs do not fit together.
     """
@@ -84,13 +86,13 @@ def prepare(
     asked = [("pool", pool.unlabeled), ("labeled points", pool.labeled)]
     if len(pool.rejected):
         asked.append(("rejected points", pool.rejected))
-    sides = []
-    for what, rows in asked:
-        outputs = adapter.outputs(
-            pool.rows, rows, needs & adapter.provides, seed=derive_seed(seed, "outputs"), device=device
-        )
-        check_outputs(outputs, len(rows), pool.num_classes, what)
-        sides.append(outputs)
+
+    def outputs(rows: Tensor, what: str, fields: frozenset[str]) -> ModelOutputs:
+        found = adapter.outputs(pool.rows, rows, fields, seed=derive_seed(seed, "outputs"), device=device)
+        check_outputs(found, len(rows), pool.num_classes, what)
+        return found
+
+    sides = [outputs(rows, what, needs & adapter.provides) for what, rows in asked]
     costs = None if pool.costs is None else pool.costs.to(device)
     rejected = sides[2] if len(sides) > 2 else None
     view = PoolView(sides[0], sides[1], pool.labels.to(device), pool.num_classes, costs, rejected)
@@ -108,6 +110,7 @@ def prepare(
         pool_indices=pool.unlabeled,
         labeled_indices=pool.labeled,
         validation=validation,
+        later=Later(later & adapter.provides, outputs, tuple(rows for _, rows in asked)),
     )
     notes += [note for note in pool.rows.notes if note not in notes]
     return Prepared(state, adapter, notes, seconds)

@@ -30,7 +30,7 @@ from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.checks import refuse_paper
 from autoal.selectors.history import History
 from autoal.selectors.mixture import uniform_mixture
-from autoal.selectors.portfolio import members, servable
+from autoal.selectors.portfolio import members, needs_of, servable
 from autoal.settings import SearchConfig
 from autoal.strategies.base import ordered
 
@@ -95,7 +95,7 @@ def search_round(
         judges = judges_of(view, space, config, seed)
         trust = 1.0 if judges.trust is None else float(judges.trust)
         config = at_budget(config, len(view.labels), view.num_classes, kin=judges.kin, trust=trust)
-    served, dropped = servable(members(candidates, view.task), view, strict=strict)
+    served, dropped = servable(members(candidates, view.task), view, strict=strict, available=state.available())
     wanted = min(len(view), max(batch_size, round(config.proposal_factor * batch_size)))
     if mode != "bilevel":
         wanted = batch_size
@@ -108,6 +108,11 @@ def search_round(
     else:
         # The floor and the paper take the portfolio as it is; only the search drops twins.
         overlap = config.max_overlap if mode == "bilevel" else 1.0
+        read = perf_counter()
+        state = state.with_outputs(needs_of(served, view.task))
+        view = state.view
+        seconds = {**seconds, "outputs": seconds.get("outputs", 0.0) + perf_counter() - read}
+        began += perf_counter() - read
         asked = ask_candidates(view, served, batch_size, wanted, overlap, seed)
     dropped.update(asked.dropped)
     seconds = {**seconds, "candidates": perf_counter() - began}
@@ -142,7 +147,9 @@ def search_round(
             l2=config.head_l2, rng=generator(seed, "audit", "splits"),
         )  # fmt: skip
         seconds["audit"] = perf_counter() - began
-    return Searched(mode, config, state, asked, dropped, learned, paper, space, judges, audit, seconds)
+    return Searched(
+        mode, config, replace(state, later=None), asked, dropped, learned, paper, space, judges, audit, seconds
+    )
 
 
 @single_threaded()

@@ -241,7 +241,7 @@ def test_a_round_that_gives_nothing_but_lengths_is_refused(selector: Selector, w
 def test_a_round_state_holds_no_label_of_the_pool() -> None:
     assert {field.name for field in fields(RoundState)} == {
         "view", "round", "seed", "pool_ids", "labeled_ids", "inputs", "pool_indices", "labeled_indices", "validation",
-        "model", "oracle",
+        "later", "model", "oracle",
     }  # fmt: skip
 
 

@@ -376,3 +376,27 @@ def test_without_a_seed_answers_differ():
         AutoAL(["random"], model=LogisticRegression(), mode="uniform").fit_query(X, Y, batch_size=10) for _ in range(2)
     )
     assert list(first) != list(second)
+
+
+def test_what_only_candidates_read_is_computed_in_rounds_that_ask_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Posterior samples cost a Laplace approximation; a round that asks nobody has no use for them."""
+    from autoal.models.sklearn_adapter import SklearnModel
+
+    read: list[frozenset[str]] = []
+    outputs = SklearnModel.outputs
+
+    def counted(self: SklearnModel, rows: Any, indices: Any, needs: frozenset[str], **more: Any) -> Any:
+        read.append(needs)
+        return outputs(self, rows, indices, needs, **more)
+
+    monkeypatch.setattr(SklearnModel, "outputs", counted)
+    X = np.random.default_rng(0).normal(size=(400, 4))
+    truth = (X[:, 0] > 0).astype(int)
+    for search, wanted in (({"outer_steps": 0}, False), ({"outer_steps": 0, "proposals": "union"}, True)):
+        read.clear()
+        y = np.where(np.arange(400) < 150, truth, -1)
+        AutoAL(["margin", "bald"], model=LogisticRegression(), search=search, random_state=0).fit_query(
+            X, y, batch_size=5
+        )
+        assert any("mc_log_probs" in needs for needs in read) == wanted
+        assert sum("log_probs" in needs for needs in read) == 2  # pool and labeled points, once each
