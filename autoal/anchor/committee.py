@@ -14,7 +14,10 @@ from autoal.anchor.heads import LinearHeads, fit_heads, head_outputs
 __all__ = ["agreement", "bagged_and_halved", "bagged_heads", "committee_of", "is_of_their_kind", "with_committee"]
 
 COMPARED = 2000
-"""Pool points on which the model is compared with the heads."""
+FEWEST = 200
+ANSWERS = 200_000
+"""Pool points on which the model is compared with the heads: so many, or, of many classes, fewer, for so many
+probabilities in all."""
 
 
 def fit_on_parts(features: Tensor, labels: Tensor, parts: Tensor, *, num_classes: int, l2: float) -> LinearHeads:
@@ -96,7 +99,8 @@ def is_of_their_kind(log_probs: Tensor, committee: Tensor, rng: torch.Generator)
 
     Heads whose answers are others than the model's tell what would be worth knowing to them, not to it.
     """
-    some = torch.randperm(committee.shape[1], generator=rng)[:COMPARED].to(committee.device)
+    most = min(COMPARED, max(FEWEST, ANSWERS // committee.shape[2]))
+    some = torch.randperm(committee.shape[1], generator=rng)[:most].to(committee.device)
     members, own = committee[:, some], log_probs[some].exp().to(committee)
     to_members = (members - own).abs().mean()
     count = len(members)
