@@ -40,7 +40,7 @@ PROMISING = 0.1
 """One-sided level, a gain of 1.3 standard errors, at which the next search is made with `SOON` times the labels."""
 SOON = 1.5
 CONSIDERED = 10_000
-"""Points of a larger pool that may be bought where it is taken whole: those of highest value."""
+"""Points of a larger pool that may be bought where it is taken whole: those of highest value, per price."""
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 
@@ -313,7 +313,8 @@ def compose_batch(
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
     elif len(view) > max(CONSIDERED, 20 * batch_size):  # every point of a large pool would cost more than it is worth
         most = max(CONSIDERED, 20 * batch_size)
-        union = random_ties(log_value, generator(seed, "compose", "considered"))[:most].sort().values
+        wanted = log_value if view.costs is None else log_value - view.costs.to(log_value).log()  # value per price
+        union = random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values
     positions = compose_pool(
         log_value, seen.shape_pool, seen.shape_labeled, batch_size,
         how=config.composition, bandwidth=width, candidates=union, prices=view.costs, seed=seed,

@@ -123,3 +123,12 @@ def test_of_a_large_pool_the_most_valuable_are_considered(monkeypatch: pytest.Mo
     top = np.sort(selector.model_.fitted.predict_proba(X[200:]), axis=1)
     doubt = 1 - (top[:, -1] - top[:, -2])
     assert (doubt[picks - 200] >= np.sort(doubt)[-50]).all()
+
+
+def test_of_a_large_pool_value_per_price_is_considered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What costs a million times as much is not among the few that are considered."""
+    monkeypatch.setattr("autoal.search.round.CONSIDERED", 50)
+    X, y = _task(200)
+    prices = np.where(np.arange(600) < 400, 1e6, 1.0)
+    selector = AutoAL(["margin", "kcenter"], model=LogisticRegression(), random_state=0, search={"outer_steps": 0})
+    assert (selector.fit_query(X, y, batch_size=2, costs=prices).indices >= 400).all()
