@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autoal.errors import ConfigError, UnknownName, shown
 
-__all__ = ["PaperConfig", "SearchConfig", "search_config"]
+__all__ = ["PaperConfig", "SearchConfig", "saved_config", "search_config"]
 
 
 class PaperConfig(BaseModel):
@@ -52,9 +52,8 @@ class SearchConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: Literal["higher", "func", "implicit", "gains"] = "higher"
-    """How the gradient of the upper loss is taken: unrolled by `higher`, unrolled by `torch.func`, or implicit. `gains`
-    takes none: candidates are weighed by what each alone gains on held-out points."""
+    engine: Literal["higher", "func", "implicit"] = "higher"
+    """How the gradient of the upper loss is taken: unrolled by `higher`, unrolled by `torch.func`, or implicit."""
     episodes: int = Field(8, ge=2)
     """Splits of the labeled set in one round. One half of the labels validates in one half of them, the other half
     in the others: what is learned on either side is judged on the other."""
@@ -67,88 +66,84 @@ class SearchConfig(BaseModel):
     """Adam's step for SearchNet's few global parameters."""
     inner_steps: int = Field(3, ge=1)
     """Differentiable steps of FitNet for each step of SearchNet."""
-    inner_lr: float = Field(1.0, gt=0, le=2.0)
-    """In units of the curvature bound of the head's loss, so 1 is always stable."""
     head_l2: float = Field(1.0, ge=1e-6, le=1e9)
     """Ridge of FitNet's head on the summed loss; 1 is scikit-learn's `LogisticRegression(C=1)`."""
     head_dim: int = Field(64, ge=2)
     """Embeddings wider than this are rotated (PCA) and cut for FitNet."""
-    support_share: float = Field(0.4, gt=0.1, lt=0.8)
-    pool_share: float = Field(0.35, gt=0.05, lt=0.6)
     max_pool: int = Field(256, ge=16)
     """Cap of an episode's pseudo-pool; support and validation are capped at 3x and 2x this."""
     temperature: float = Field(1.0, gt=0)
-    """Of the relaxed selection at the first step, in standard deviations of the scores."""
-    final_temperature: float = Field(0.2, gt=0)
-    refresh: int = Field(2, ge=1)
-    """In how many parts the relaxed batch is chosen; coverage is brought up to date after each."""
+    """Of the relaxed selection at the first step, in standard deviations of the scores; 0.2 at the last."""
     anchor_exponent: float | None = Field(None, ge=0)
     """Power of the uncertainty in the value of a point, before anything is learned; None: by the number of
     labels, and by how far predictions can be trusted."""
     strength: float = Field(3.0, gt=0)
     """How far the weights over candidates can move the logarithm of a point's value."""
-    bandwidth: Literal["spacing", "labeled", "neighbor"] = "spacing"
-    """Of the coverage kernel: a fifth of the labeled points are nearer than this to another one; smallest distance
-    between two of them (uncertainty herding), which two copies make tiny; or the median distance of a pool point to its
-    b-th share of neighbors."""
-    learn_geometry: bool = True
-    """Whether the kernel's bandwidth is learned too."""
     shrinkage: float = Field(0.1, ge=0)
     """Pull to the anchor, divided by the effective number of labels."""
-    proposal_factor: float = Field(2.0, ge=1, le=1e6)
-    """Each candidate proposes this many batches' worth of points."""
     proposals: Literal["auto", "union", "pool"] = "auto"
     """Whether the batch is composed from the union of the proposals, or from the whole pool; "auto" by the number of
     labels. From the whole pool, candidates are asked only in rounds that learn from them."""
-    composition: Literal["coverage", "variance", "top", "dpp"] = "coverage"
-    """How values become a batch: greedy coverage of the pool weighted by value; greedy reduction of the variance that a
-    Gaussian process has over the pool, weighted likewise; the highest values; or the mode of a k-DPP whose quality is
-    the value."""
-    space: Literal["predictions", "embedding", "centred"] = "predictions"
-    """In which coverage is measured. `embedding`: directions of the embeddings as they are; `centred`: from their mean;
-    `predictions`: as they are, with the predicted probabilities beside them, which count as much as two halves of the
-    labels agree on them (in a regression, which has none, the same as `embedding`)."""
     open_set: bool = True
     """Whether the value of a point is multiplied by the probability that it is of a known class, once the oracle has
     rejected points."""
     value_heads: int = Field(5, ge=0)
     """Cross-fitted heads whose probabilities are averaged with the model's own in the uncertainty; 0: none."""
-    network_from: int = Field(500, ge=0)
-    """From this many labels on, weights become a function of the point (fully so at four times as many)."""
-    importance: bool = True
-    """Weights the upper loss towards the pool, because labels were not bought at random."""
-    upper: Literal["log_loss", "balanced", "entropy", "hardness"] = "log_loss"
-    """What SearchNet is trained to lower: FitNet's loss on held-out labels; the same with each class counting as much;
-    the entropy of its predictions on the pool; or minus its loss on the points selected, the paper's objective. The
-    gate judges by held-out labels whatever this is."""
-    evidence: Literal["ranks", "picks"] = "ranks"
-    """What SearchNet sees of a candidate: how much it wants each point, or only whether it would buy it."""
-    carry: float = Field(0.8, ge=0, lt=1)
-    """What evidence of earlier rounds still counts, per round."""
     gate_level: float = Field(0.025, gt=0, le=1)
     """One-sided level at which the evidence must reject `no gain`; 1 leaves the gate open."""
-    max_overlap: float = Field(0.9, gt=0, le=1)
-    """A candidate whose batch overlaps another's by more is dropped."""
     gate_labels_per_class: int = Field(5, ge=2)
     """With fewer labels than this per class nothing is learned: the anchor is used."""
     audit: float = Field(0.0, ge=0, le=0.5)
     """Share of the points asked for that is drawn at random, in every mode. They come last in a batch, and are what the
-    fair value of the model and the gain over random are measured on. 0: none."""
-    audit_judges: bool = True
-    """Whether episodes are validated on labels that nobody chose, those of the audit and the first ones, once there are
-    `gate_labels_per_class` of them for each class."""
+    fair value of the model and the gain over random are measured on. Once there are `gate_labels_per_class` of them for
+    each class, they and the first labels alone validate in the episodes: nobody chose them. 0: none."""
     paper: PaperConfig = PaperConfig()
 
 
+REMOVED: dict[str, Any] = {
+    "audit_judges": True,
+    "bandwidth": "spacing",
+    "carry": 0.8,
+    "composition": "coverage",
+    "evidence": "ranks",
+    "final_temperature": 0.2,
+    "importance": True,
+    "inner_lr": 1.0,
+    "learn_geometry": True,
+    "max_overlap": 0.9,
+    "network_from": 500,
+    "pool_share": 0.35,
+    "prior": "none",
+    "proposal_factor": 2.0,
+    "refresh": 2,
+    "space": "predictions",
+    "support_share": 0.4,
+    "upper": "log_loss",
+}
+"""Settings of version 0.1.0 that gained nothing (baselines/results/ablation.md), and the value that holds now."""
+REMOVED_ENGINE = "gains"
+
+
 def search_config(value: SearchConfig | Mapping[str, Any] | None) -> SearchConfig:
-    """`value` as a SearchConfig. Raises UnknownName for a key that does not exist, ConfigError for a wrong value."""
+    """`value` as a SearchConfig. Raises UnknownName for a key that does not exist, ConfigError for a wrong value and
+    for a setting that there was in version 0.1.0."""
     if value is None:
         return SearchConfig()
     if isinstance(value, SearchConfig):
         return value
     if not isinstance(value, Mapping):
         raise ConfigError(f"got search={shown(value)}; wanted a SearchConfig or a mapping of its fields")
-    for key in value:
+    for key, given in value.items():
+        if key in REMOVED:
+            raise ConfigError(
+                f"got search setting {key}={shown(given)}, which was removed: it gained nothing, and is now always "
+                f"{REMOVED[key]!r}; leave it out"
+            )
+        if key == "engine" and given == REMOVED_ENGINE:
+            raise ConfigError(
+                f"got search setting engine={given!r}, which was removed: it gained nothing; wanted 'higher', 'func' "
+                "or 'implicit'"
+            )
         if key not in SearchConfig.model_fields:
             raise UnknownName("search setting", key, SearchConfig.model_fields)
     try:
@@ -157,3 +152,19 @@ def search_config(value: SearchConfig | Mapping[str, Any] | None) -> SearchConfi
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"search setting {where}: got {shown(first['input'])}; {first['msg']}") from error
+
+
+def saved_config(value: Mapping[str, Any]) -> SearchConfig:
+    """The SearchConfig of a file, which version 0.1.0 may have written with all of its settings: those that were
+    removed are left out where they are what holds now.
+
+    Raises ConfigError for one that is anything else, and as `search_config` does.
+    """
+    same = {key for key in REMOVED.keys() & value.keys() if value[key] == REMOVED[key]}
+    try:
+        return search_config({key: given for key, given in value.items() if key not in same})
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}. It was saved by another version: use that one, or begin anew without the setting, with the "
+            "labels there are (of a session: `training_set()`)"
+        ) from error

@@ -12,7 +12,13 @@ from autoal.outputs import PoolView
 from autoal.rng import generator
 from autoal.strategies import Proposal, Strategy
 
-__all__ = ["Asked", "NamedCandidate", "ask_candidates"]
+__all__ = ["PROPOSED", "TWINS", "Asked", "NamedCandidate", "ask_candidates"]
+
+PROPOSED = 2
+"""How many batches' worth of points each candidate proposes in a search. How many matters little: a batch from the
+whole pool is as good as one from the proposals (baselines/results/ablation.md)."""
+TWINS = 0.9
+"""In a search, a batch that shares more than this with another's is taken for the same."""
 
 NamedCandidate = tuple[str, Strategy]
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoal.anchor.variance import greedy_variance
-from autoal.errors import InvalidInput
 from autoal.rng import generator
-from autoal.strategies.base import random_ties
 from autoal.strategies.parts.coverage import greedy_coverage
-from autoal.strategies.parts.dpp import greedy_map
 
 __all__ = ["EVALUATION", "compose_pool", "drawn_by_value"]
 
@@ -35,7 +31,6 @@ def compose_pool(
     covered_by: Tensor,
     batch_size: int,
     *,
-    how: str,
     bandwidth: float,
     candidates: Tensor | None,
     prices: Tensor | None,
@@ -44,38 +39,16 @@ def compose_pool(
 ) -> Tensor:
     """Positions (b,) in a pool of log values (N,) and rows (N, D) of length 1, among `candidates` or all.
 
-    `how` is `SearchConfig.composition`. In "coverage" and "variance", what `covered_by` (L, D) tells counts for
-    nothing, and gain per price where there are `prices` (N,); in a pool of more than `evaluated` points, over so many
-    draws. The other two ignore both. Raises InvalidInput for prices there.
+    Greedily: what `covered_by` (L, D) covers counts for nothing, and gain per price where there are `prices` (N,). In a
+    pool of more than `evaluated` points coverage is summed over so many draws.
     """
-    if how not in ("coverage", "variance") and prices is not None:
-        raise InvalidInput(
-            f"got costs with composition={how!r}, which cannot weigh them; wanted composition='coverage' or "
-            "'variance', or no costs"
-        )
     value = torch.exp(log_value - log_value.amax())
     ties = generator(seed, "compose", "ties")
     evaluation = None
-    if how in ("coverage", "variance") and len(rows) > evaluated:
+    if len(rows) > evaluated:
         value = drawn_by_value(value, evaluated, generator(seed, "compose", "evaluation"))
         evaluation = value.nonzero().flatten()
-    if how == "variance":
-        everyone = torch.arange(len(rows), device=rows.device)
-        among = everyone if candidates is None else candidates.to(rows.device)
-        return greedy_variance(
-            rows, value, covered_by, batch_size, bandwidth=bandwidth, candidates=among,
-            evaluation=everyone if evaluation is None else evaluation, prices=prices,
-            order=torch.randperm(len(among), generator=ties).to(rows.device),
-            rng=generator(seed, "compose", "landmarks"),
-        )  # fmt: skip
-    if how == "coverage":
-        return greedy_coverage(
-            rows, value, covered_by, batch_size, bandwidth=bandwidth, candidates=candidates, evaluation=evaluation,
-            normalise=False, prices_N=prices, rng=ties,
-        )[0]  # fmt: skip
-    among = torch.arange(len(rows), device=rows.device) if candidates is None else candidates.to(rows.device)
-    order = random_ties(value[among], ties)
-    first = greedy_map(batch_size, features=value[among, None] * rows[among]) if how == "dpp" else order[:0]
-    # Where the rank of the rows is used up before the batch is full, the highest values left follow.
-    rest = order[~torch.isin(order, first)]
-    return among[torch.cat([first, rest])[:batch_size]]
+    return greedy_coverage(
+        rows, value, covered_by, batch_size, bandwidth=bandwidth, candidates=candidates, evaluation=evaluation,
+        normalise=False, prices_N=prices, rng=ties,
+    )[0]  # fmt: skip

@@ -15,7 +15,6 @@ from autoal.anchor.judges import Judges
 from autoal.anchor.ranks import evidence_of
 from autoal.anchor.space import Space, coverage_rows, log_reference_distance, nearest_distance
 from autoal.outputs import ModelOutputs, PoolView
-from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
 
 __all__ = ["Described", "describe_pool"]
@@ -44,7 +43,6 @@ def describe_pool(
     space: Space,
     judges: Judges,
     proposals: Sequence[Proposal],
-    config: SearchConfig,
     *,
     batch_size: int,
     unasked: int = 0,
@@ -53,7 +51,7 @@ def describe_pool(
     """Everything about the real pool that does not depend on SearchNet. Without proposals the ranks of the `unasked`
     candidates are all the same; without `distances` so are those features, which cost more than the rest."""
     if proposals:
-        ranks = evidence_of(proposals, batch_size, config.evidence).to(view.device)
+        ranks = evidence_of(proposals, batch_size).to(view.device)
     else:
         ranks = torch.zeros(1, unasked, device=view.device).expand(len(view), unasked)
     committee = judges.committee(space.pool, view.num_classes)
@@ -65,11 +63,11 @@ def describe_pool(
     describe = point_features if view.num_classes else target_features
     uncertainty, z = describe(answers, committee, to_labeled, log_sparsity)
     predicted = None
-    if judges.trust is not None and config.space == "predictions":
+    if judges.trust is not None:
         of_labeled = judges.committee(space.labeled, view.num_classes)
         predicted = (_mean_of(view.pool, committee), _mean_of(view.labeled, of_labeled), judges.trust)
-    shape_pool, shape_labeled = coverage_rows(view, space, config.space, predicted)
-    width = bandwidth(shape_labeled, shape_pool, config, batch_size)
+    shape_pool, shape_labeled = coverage_rows(view, predicted)
+    width = bandwidth(shape_labeled)
     return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
 
 

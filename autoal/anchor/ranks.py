@@ -12,10 +12,8 @@ from autoal.strategies import Proposal
 __all__ = ["evidence_of", "pick_matrix", "rank_scores"]
 
 
-def evidence_of(proposals: Sequence[Proposal], batch_size: int, kind: str) -> Tensor:
-    """(N, K) float32 in [0, 1]: what SearchNet sees of K candidates, K >= 1, by `SearchConfig.evidence`."""
-    if kind == "picks":
-        return pick_matrix(proposals, batch_size, len(proposals[0].scores)).float()
+def evidence_of(proposals: Sequence[Proposal], batch_size: int) -> Tensor:
+    """(N, K) float32 in [0, 1]: what SearchNet sees of K candidates, K >= 1."""
     return torch.stack([rank_scores(proposal, batch_size) for proposal in proposals], dim=1)
 
 

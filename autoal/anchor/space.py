@@ -109,18 +109,15 @@ def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) ->
     return out
 
 
-def coverage_rows(
-    view: PoolView, space: Space, measured_in: str, predicted: tuple[Tensor, Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
+def coverage_rows(view: PoolView, predicted: tuple[Tensor, Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """Rows of length 1, of the pool (N, D) and of the labeled points (L, D), between which coverage is measured:
-    `SearchConfig.space`. In up to three dimensions there is one column more, the median length in the pool, before the
-    rows are scaled: directions alone would leave too little of the plane.
+    embeddings as they are. In up to three dimensions there is one column more, the median length in the pool, before
+    the rows are scaled: directions alone would leave too little of the plane.
 
     `predicted` is what is put `beside_predictions` there: probabilities (N, C) and (L, C), and what they count ().
+    A regression has none.
     """
-    pool, labeled = space.pool, space.labeled
-    if measured_in != "centred":
-        pool, labeled = geometry(view.pool), geometry(view.labeled)
+    pool, labeled = geometry(view.pool), geometry(view.labeled)
     if pool.shape[1] <= FEW_DIMENSIONS:
         length = pool.norm(dim=1).median()
         pool, labeled = (torch.cat([rows, length.expand(len(rows), 1)], dim=1) for rows in (pool, labeled))

@@ -24,8 +24,12 @@ from autoal.settings import SearchConfig
 __all__ = ["SearchTrace", "averaged", "compose", "discounted", "point_losses", "train_search_net"]
 
 
-ALL_WEIGHT = 20.0
-"""A logit beside which the others, at 0, count nothing."""
+PARTS = 2
+"""In how many parts the relaxed batch is chosen; coverage is brought up to date after each."""
+COLDEST = 0.2
+"""Temperature of the relaxed batch at the last step, in standard deviations of the scores."""
+INNER_LR = 1.0
+"""Of FitNet's steps, in units of the curvature bound of its loss: as long as a step can be that never overshoots."""
 
 
 class SearchTrace(NamedTuple):
@@ -45,8 +49,6 @@ def compose(
     context: Tensor,
     capacity: float,
     *,
-    how: str,
-    parts: int,
     temperature: float | None,
     log_value: Tensor | None = None,
 ) -> Tensor:
@@ -55,8 +57,8 @@ def compose(
     if log_value is None:
         log_value, _ = net.log_value(episodes.uncertainty, episodes.ranks, episodes.features, rows, capacity)
     return compose_episode(
-        log_value, episodes.squared_distances, net.bandwidth(rows), episodes.problem.batch,
-        how=how, parts=parts, temperature=temperature,
+        log_value, episodes.squared_distances, net.log_bandwidth.expand(episodes.count), episodes.problem.batch,
+        parts=PARTS, temperature=temperature,
     )  # fmt: skip
 
 
@@ -68,20 +70,15 @@ def train_search_net(
     config: SearchConfig,
     *,
     capacity: float,
-    network: bool,
     effective_labels: float,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> SearchTrace:
     """Moves `net` along the hypergradient, pulled to `prior` by shrinkage / effective_labels. Its shared network moves
-    only with `network`; what it does with the round's context is not for one round to learn."""
-    if config.engine == "gains":
-        return weigh_by_gains(net, episodes, context, config, capacity)
+    only with a `capacity`."""
     engine = ENGINES[config.engine]
-    globals_ = [net.logits, net.exponent, net.feature_weights]
-    if config.learn_geometry:
-        globals_.append(net.log_bandwidth)
+    globals_ = [net.logits, net.exponent, net.feature_weights, net.log_bandwidth]
     groups = [{"params": globals_, "lr": config.outer_lr}]
-    if network:
+    if capacity > 0:
         shared = [*net.first.parameters(), *net.second.parameters()]
         groups.append({"params": shared, "lr": 0.1 * config.outer_lr})
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
@@ -94,15 +91,12 @@ def train_search_net(
         if out_of_time():
             break
         along = step / max(1, config.outer_steps - 1)
-        temperature = config.temperature * (config.final_temperature / config.temperature) ** along
+        temperature = config.temperature * (COLDEST / config.temperature) ** along
         optimizer.zero_grad()
         log_value, _ = net.log_value(episodes.uncertainty, episodes.ranks, episodes.features, rows, capacity)
         log_value.retain_grad()
-        mask = compose(
-            net, episodes, context, capacity,
-            how=config.composition, parts=config.refresh, temperature=temperature, log_value=log_value,
-        )  # fmt: skip
-        losses, weight = engine(episodes.problem, heads, mask, config.inner_steps, config.inner_lr)
+        mask = compose(net, episodes, context, capacity, temperature=temperature, log_value=log_value)
+        losses, weight = engine(episodes.problem, heads, mask, config.inner_steps, INNER_LR)
         shrink = sum(((value - anchor[name]) ** 2).sum() for name, value in net.named_parameters())
         (losses.mean() + pull * shrink).backward()
         trace.upper.append(float(losses.detach().mean()))
@@ -117,35 +111,13 @@ def train_search_net(
     return trace
 
 
-def weigh_by_gains(
-    net: SearchNet, episodes: Episodes, context: Tensor, config: SearchConfig, capacity: float
-) -> SearchTrace:
-    """What a hypergradient must beat: cross-validation alone. To each candidate's logit is added the gain, in standard
-    errors over episodes and at most three, of giving it all the weight; nothing else of `net` moves."""
-    before = point_losses(net, episodes, context, config, capacity)
-    gains = []
-    for k in range(len(net.logits)):
-        alone = copy.deepcopy(net)
-        with torch.no_grad():
-            alone.logits.fill_(0.0)[k] = ALL_WEIGHT
-        gains.append((before - point_losses(alone, episodes, context, config, capacity)).mean(1))
-    each = torch.stack(gains)
-    error = each.std(1, correction=0).clamp_min(1e-9) / episodes.count**0.5
-    with torch.no_grad():
-        net.logits.add_((each.mean(1) / error).clamp(-3.0, 3.0))
-    return SearchTrace([float(before.mean())], [], [])
-
-
 def point_losses(net: SearchNet, episodes: Episodes, context: Tensor, config: SearchConfig, capacity: float) -> Tensor:
     """(E, V) clipped loss, in nats, of each validation point after training to convergence on the batch that
     `net` composes, relaxed at the first temperature: a soft batch is made of more points than a hard one, so what
     it is worth is known with less noise."""
     problem = episodes.problem
     with torch.no_grad():
-        mask = compose(
-            net, episodes, context, capacity,
-            how=config.composition, parts=config.refresh, temperature=config.temperature,
-        )  # fmt: skip
+        mask = compose(net, episodes, context, capacity, temperature=config.temperature)
         heads = fit_heads(
             torch.cat([problem.support, problem.pool], dim=1),
             torch.cat([problem.support_labels, problem.pool_labels], dim=1),

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from autoal.anchor.variance import NOISE, kernel, posterior
 from autoal.search.relax import soft_top_k
 
 __all__ = ["compose_episode"]
@@ -21,21 +20,19 @@ def compose_episode(
     log_bandwidth: Tensor,
     batch: int,
     *,
-    how: str,
     parts: int,
     temperature: float | None,
 ) -> Tensor:
     """Mask (E, P) that sums to `batch`: the points a composed batch would hold.
 
-    `squared_distances` (E, P + S, P + S) are those of the pseudo-pool and, after it, the support. By "variance" a point
-    j gains `sum_u q_u cov(u, j)^2 / (var(j) + noise)`, the support and earlier picks being known. By any other `how` it
-    gains `sum_u q_u max(0, k(u, j) - m_u)` with the kernel `exp(-d^2 / bandwidth^2)` and m what support and earlier
-    picks cover. The batch is chosen in `parts`; what is known is brought up to date after each by its hard picks.
+    `squared_distances` (E, P + S, P + S) are those of the pseudo-pool and, after it, the support. A point j gains
+    `sum_u q_u max(0, k(u, j) - m_u)` with the kernel `exp(-d^2 / bandwidth^2)` and m what support and earlier picks
+    cover. The batch is chosen in `parts`; what is covered is brought up to date after each by its hard picks.
     `temperature` is in standard deviations of the log gains; None chooses hard, one mask of zeros and ones.
     """
     values = torch.exp(log_value - log_value.amax(dim=1, keepdim=True))
     scaled = squared_distances * torch.exp(-2.0 * log_bandwidth).reshape(-1, 1, 1)
-    gains = (_VarianceLeft if how == "variance" else _CoverageLeft)(values, scaled)
+    gains = _CoverageLeft(values, scaled)
     mask = torch.zeros_like(log_value)
     taken = torch.zeros_like(log_value, dtype=torch.bool)
     sizes = [batch // parts + (1 if i < batch % parts else 0) for i in range(min(parts, batch))]
@@ -70,27 +67,6 @@ class _CoverageLeft:
     def know(self, chosen: Tensor) -> None:
         """Takes in the points at positions (E, k)."""
         self.cover = torch.maximum(self.cover, _columns(self.kernel, chosen).amax(2))
-
-
-class _VarianceLeft:
-    """What a label of each point would take from the weighted variance of E pseudo-pools."""
-
-    def __init__(self, values: Tensor, scaled: Tensor) -> None:
-        n = values.shape[1]
-        prior = kernel(scaled)
-        self.values = values
-        self.covariance = posterior(prior[:, :n, :n], prior[:, n:, n:], prior[:, :n, n:])
-
-    def of_each(self) -> Tensor:
-        """(E, P)"""
-        variance = self.covariance.diagonal(dim1=1, dim2=2).clamp_min(0)
-        return torch.einsum("eu,euj->ej", self.values, self.covariance.square()) / (variance + NOISE)
-
-    def know(self, chosen: Tensor) -> None:
-        """Takes in the points at positions (E, k)."""
-        between = _columns(self.covariance, chosen)
-        known = between.gather(1, chosen.unsqueeze(2).expand(-1, -1, chosen.shape[1]))
-        self.covariance = posterior(self.covariance, known, between)
 
 
 def _columns(matrices: Tensor, which: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def _unrolled_by_higher(
         for _ in range(steps):
             # Episodes share no parameter, so the gradient of the sum is each one's own.
             diffopt.step(problem.lower_loss(fast, mask).sum())
-        upper = problem.objective(fast, mask)
+        upper = problem.upper_loss(fast(problem.validation))
         weight = next(iter(fast.parameters())).detach()
     return upper, weight
 
@@ -54,7 +54,7 @@ def _unrolled_by_func(
     descend = torch.func.grad(lambda w, m: problem.lower_loss(logits_of(w), m).sum())
     for _ in range(steps):
         weight = weight - lr * descend(weight, mask)
-    return problem.objective(logits_of(weight), mask), weight.detach()
+    return problem.upper_loss(logits_of(weight)(problem.validation)), weight.detach()
 
 
 def _implicit(problem: HeadProblem, heads: LinearHeads, mask: Tensor, steps: int, lr: float) -> tuple[Tensor, Tensor]:
@@ -71,12 +71,11 @@ def _implicit(problem: HeadProblem, heads: LinearHeads, mask: Tensor, steps: int
     with torch.enable_grad():
         lower = problem.lower_loss(solved, mask)
         (gradient,) = torch.autograd.grad(lower.sum(), theta, create_graph=True)
-        upper = problem.objective(solved, mask)
+        upper = problem.upper_loss(solved(problem.validation))
         (toward,) = torch.autograd.grad(upper.sum(), theta, retain_graph=True)
     adjoint = _solve_hessian(gradient, theta, toward.detach())
     # dL/dm = -(d/dm grad_theta L_T) . H^-1 grad_theta L_V, as the gradient of a number that is itself zero.
     pull = -(gradient * adjoint).sum((1, 2))
-    # The objective may weigh by the mask itself, besides what training makes of it.
     return upper + pull - pull.detach(), theta.detach()
 
 

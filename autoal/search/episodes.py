@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 
 from autoal.anchor.bandwidth import bandwidth
-from autoal.anchor.candidates import NamedCandidate
+from autoal.anchor.candidates import PROPOSED, NamedCandidate
 from autoal.anchor.committee import agreement, bagged_and_halved, committee_of, with_committee
 from autoal.anchor.features import point_features, standardised, target_features, target_scale
 from autoal.anchor.heads import LinearHeads, fit_heads, head_log_probs, with_bias
 from autoal.anchor.ranks import evidence_of
 from autoal.anchor.space import Space, beside_predictions, coverage_rows, log_reference_distance, squared_distances
-from autoal.errors import InvalidInput
 from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.fit_net import HeadProblem
@@ -31,8 +30,11 @@ from autoal.strategies import Proposal
 
 __all__ = ["Episodes", "importance_weights", "simulate"]
 
-TARGETS = 256
-"""Pool points on which the entropy of the predictions is measured."""
+SUPPORT_SHARE = 0.4
+"""Share of the labels that teach; where others judge, all but the pseudo-pool do."""
+POOL_SHARE = 0.35
+"""Share of the labels that plays the pool; what is left judges. A larger support gained nothing that could be measured
+(baselines/results/ablation.md)."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def split(
 
 def episode_sizes(n_labeled: int, config: SearchConfig, n_validation: int = 0) -> tuple[int, int, int]:
     """Sizes of support, pseudo-pool and validation for L labels, and for `n_validation` more that only validate."""
-    pool = min(config.max_pool, max(2, round(config.pool_share * n_labeled)))
-    share = 1.0 - config.pool_share if n_validation else config.support_share
+    pool = min(config.max_pool, max(2, round(POOL_SHARE * n_labeled)))
+    share = 1.0 - POOL_SHARE if n_validation else SUPPORT_SHARE
     support = min(3 * config.max_pool, n_labeled - pool, max(2, round(share * n_labeled)))
     # Half of the validation points judge on either side.
     validation = n_validation // 2 if n_validation else n_labeled - pool - support
@@ -126,15 +128,6 @@ def importance_weights(labeled: Tensor, pool: Tensor, rng: torch.Generator) -> T
     return ratio / ratio.mean()
 
 
-def balancing(labels: Tensor, num_classes: int) -> Tensor:
-    """(L,) weights with which each class that is there counts as much as any other. Raises InvalidInput in a
-    regression."""
-    if not num_classes:
-        raise InvalidInput("got upper='balanced' in a regression, which has no classes; wanted upper='log_loss'")
-    counts = torch.bincount(labels, minlength=num_classes)
-    return (len(labels) / counts.clamp_min(1))[labels].float()
-
-
 def simulate(
     view: PoolView,
     space: Space,
@@ -147,9 +140,11 @@ def simulate(
     seed: int,
     purpose: str,
     validation: Validation | None = None,
+    fair: bool = False,
 ) -> Episodes:
     """`count` episodes inside the labeled set. `validation_from` (L,) bool: points that may validate; of the points
-    of `validation`, (V,) bool, where there are such.
+    of `validation`, (V,) bool, where there are such. They are weighed towards the pool unless they are a `fair` sample
+    of it.
 
     `batch_share` is the real batch over the number of labels; each candidate is called once per episode.
     """
@@ -173,17 +168,14 @@ def simulate(
     if validation is not None:
         judging, judging_labels = space.project(validation.outputs), validation.labels
     weights = judging.new_ones(len(judging))
-    if config.importance:
+    if not fair:
         weights = importance_weights(judging, space.pool, generator(seed, purpose, "importance"))
-    if config.upper == "balanced":
-        weights = weights * balancing(judging_labels, view.num_classes)
     validation_weights = weights[v] / weights[v].sum(1, keepdim=True)
     shift, unit = target_scale(labels[s], view.num_classes)
     targets = [standardised(y, shift, unit) for y in (labels[s], labels[p], judging_labels[v])]
     problem = HeadProblem.build(
         features[s], targets[0], features[p], targets[1], with_bias(judging)[v], targets[2], validation_weights,
         num_classes=view.num_classes, batch=batch, l2=config.head_l2,
-        upper=config.upper, target=with_bias(space.reference[:TARGETS]),
     )  # fmt: skip
     ones = torch.ones_like(labels[s], dtype=features.dtype)
     heads = fit_heads(
@@ -192,15 +184,14 @@ def simulate(
     )  # fmt: skip
     if not view.num_classes:
         problem = replace(problem, noise=held_out_noise(heads, problem))
-    with_predictions = config.space == "predictions" and bool(view.num_classes)
     fold_heads, halved = bagged_and_halved(
-        problem.support, problem.support_labels, config.value_heads, int(with_predictions),
+        problem.support, problem.support_labels, config.value_heads, int(view.num_classes > 0),
         num_classes=view.num_classes, l2=config.head_l2,
         rng=generator(seed, purpose, "folds"), halving_rng=generator(seed, purpose, "halves"),
     )  # fmt: skip
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
-    shape = coverage_rows(view, space, config.space)[1]
+    shape = coverage_rows(view)[1]
     predicted = None
     if halved is not None:
         # One halving is enough where there are many episodes.
@@ -222,17 +213,17 @@ def simulate(
     ranks, proposals, distances = [], [], []
     named = [(repr(strategy), strategy) for _, strategy in candidates]  # the text takes longer than some answers
     for e in range(count):
-        wanted = min(sizes[1], max(2, round(config.proposal_factor * batch)))
+        wanted = min(sizes[1], PROPOSED * batch)
         row = tuple(
             strategy.propose(views[e], wanted, generator(seed, purpose, "candidate", text, e))
             for text, strategy in named
         )
         proposals.append(row)
-        ranks.append(evidence_of(row, batch, config.evidence))
+        ranks.append(evidence_of(row, batch))
         both = shape[torch.cat([p[e], s[e]])]
         if predicted is not None:
             both = beside_predictions(both, predicted[0][e], predicted[1][e])
-        width = bandwidth(both[sizes[1] :], both[: sizes[1]], config, wanted)
+        width = bandwidth(both[sizes[1] :])
         distances.append(squared_distances(both, both) / width**2)
     return Episodes(
         problem=problem,

@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass
 
 from scipy import stats
 
-__all__ = ["Evidence", "Finding"]
+__all__ = ["CARRY", "Evidence", "Finding"]
+
+
+CARRY = 0.8
+"""What evidence of earlier rounds, and what was learned in them, still counts, per round."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Findings of all rounds so far, older ones discounted by `carry` per round."""
+    """Findings of all rounds so far, older ones discounted by `CARRY` per round."""
 
     findings: tuple[Finding, ...] = ()
-    carry: float = 0.8
 
     def add(self, finding: Finding) -> Evidence:
-        return Evidence((*self.findings, finding), self.carry)
+        return Evidence((*self.findings, finding))
 
     def gain(self) -> float:
         """Discounted mean gain."""
@@ -53,12 +56,12 @@ class Evidence:
         return [asdict(finding) for finding in self.findings]
 
     @staticmethod
-    def from_json(rows: list[dict[str, float]], carry: float) -> Evidence:
-        return Evidence(tuple(Finding(int(r["round"]), float(r["gain"]), float(r["error"])) for r in rows), carry)
+    def from_json(rows: list[dict[str, float]]) -> Evidence:
+        return Evidence(tuple(Finding(int(r["round"]), float(r["gain"]), float(r["error"])) for r in rows))
 
     def _weights(self) -> list[float]:
         if not self.findings:
             return []
         newest = self.findings[-1].round
-        raw = [self.carry ** (newest - f.round) for f in self.findings]
+        raw = [CARRY ** (newest - f.round) for f in self.findings]
         return [w / sum(raw) for w in raw]

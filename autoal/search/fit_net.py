@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoal.anchor.heads import curvature_whitener
-from autoal.errors import InvalidInput
 
 __all__ = ["HeadProblem", "clipped_log_loss", "clipped_squares"]
 
@@ -70,10 +69,6 @@ class HeadProblem:
     """(E, D, D)"""
     noise: Tensor
     """(E, 1) deviation of the targets around the prediction, the unit of the upper loss of a regression; else 1."""
-    upper: str = "log_loss"
-    """`SearchConfig.upper`"""
-    target: Tensor | None = None
-    """(T, D) points of the pool, for the upper loss that is the entropy of the predictions on them."""
 
     @staticmethod
     def build(
@@ -89,16 +84,9 @@ class HeadProblem:
         batch: int,
         l2: float,
         noise: Tensor | None = None,
-        upper: str = "log_loss",
-        target: Tensor | None = None,
     ) -> HeadProblem:
         """Adds the whitener of the curvature bound with every pseudo-pool point at its mean weight, doubled so
-        that the bound holds for batches that are far from the mean; at weight 1 in a regression.
-
-        Raises InvalidInput for `upper` "entropy" in a regression.
-        """
-        if upper == "entropy" and not num_classes:
-            raise InvalidInput("got upper='entropy' in a regression, whose predictions have none; wanted 'log_loss'")
+        that the bound holds for batches that are far from the mean; at weight 1 in a regression."""
         rows = torch.cat([support, pool], dim=1)
         share = min(1.0, 2.0 * batch / max(1, pool.shape[1])) if num_classes else 1.0
         weights = torch.cat([support.new_ones(support.shape[:2]), pool.new_full(pool.shape[:2], share)], dim=1)
@@ -106,7 +94,7 @@ class HeadProblem:
         noise = support.new_ones(len(support), 1) if noise is None else noise
         return HeadProblem(
             support, support_labels, pool, pool_labels, validation, validation_labels, validation_weights,
-            num_classes, batch, l2, whitener, noise, upper, target,
+            num_classes, batch, l2, whitener, noise,
         )  # fmt: skip
 
     def lower_loss(self, logits_of: Callable[[Tensor], Tensor], mask: Tensor) -> Tensor:
@@ -123,17 +111,6 @@ class HeadProblem:
         if self.num_classes:
             return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
         return 0.5 * (labels.to(logits.dtype) - logits.squeeze(-1)).square()
-
-    def objective(self, logits_of: Callable[[Tensor], Tensor], mask: Tensor) -> Tensor:
-        """(E,) what SearchNet lowers, once the heads `logits_of` were trained under `mask` (E, P): by `upper` the
-        upper loss, the mean entropy on `target`, or minus the mean loss of the selected points."""
-        if self.upper == "hardness":
-            return -(mask * self._training_loss(logits_of(self.pool), self.pool_labels)).sum(1) / mask.sum(1)
-        if self.upper == "entropy":
-            assert self.target is not None
-            log_p = functional.log_softmax(logits_of(self.target.expand(len(self.pool), -1, -1)), dim=-1)
-            return -(log_p.exp() * log_p).sum(-1).mean(1)
-        return self.upper_loss(logits_of(self.validation))
 
     def upper_loss(self, logits: Tensor) -> Tensor:
         """(E,) weighted `held_out_loss` of validation logits (E, V, C)."""

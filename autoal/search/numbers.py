@@ -6,18 +6,22 @@ Candidates are known by name: one that was not seen before starts at the mean of
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
+from autoal.errors import InvalidInput
 from autoal.search.context import NUM_CONTEXT
 from autoal.search.search_net import NUM_FEATURES, SearchNet
 from autoal.settings import SearchConfig
 
-__all__ = ["Numbers", "fresh_net", "numbers_of", "restored"]
+__all__ = ["Numbers", "fresh_net", "known_numbers", "numbers_of", "restored"]
 
 Numbers = tuple[dict[str, float], dict[str, list[float]]]
 """Weights over candidates, by name, and every other parameter of SearchNet, by name."""
+Saved = TypeVar("Saved", list[float], Tensor)
 
 
 def fresh_net(num_candidates: int, config: SearchConfig) -> SearchNet:
@@ -33,6 +37,21 @@ def numbers_of(net: SearchNet, names: Sequence[str]) -> Numbers:
         name: value.detach().cpu().reshape(-1).tolist() for name, value in net.named_parameters() if name != "logits"
     }
     return logits, shared
+
+
+def known_numbers(saved: Mapping[str, Saved]) -> dict[str, Saved]:
+    """The saved parameters that SearchNet still has. One of an older version that is 0 moved nothing, and is left out.
+
+    Raises InvalidInput for any other: without it the rest would mean something else.
+    """
+    known = {name for name, _ in fresh_net(1, SearchConfig()).named_parameters()}
+    for name in sorted(saved.keys() - known):
+        if bool(torch.as_tensor(saved[name]).any()):
+            raise InvalidInput(
+                f"got {name!r} among the saved numbers of SearchNet, which this version does not have; wanted "
+                f"{', '.join(sorted(known))}: begin with a new selector, or use the version that saved this one"
+            )
+    return {name: value for name, value in saved.items() if name in known}
 
 
 def restored(fresh: SearchNet, numbers: Numbers, names: Sequence[str]) -> SearchNet:

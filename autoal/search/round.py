@@ -19,14 +19,15 @@ from autoal.anchor.judges import Judges
 from autoal.anchor.open_set import log_known
 from autoal.anchor.space import Space
 from autoal.compute import single_threaded
+from autoal.errors import InvalidInput
 from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.bilevel import SearchTrace, averaged, discounted, point_losses, train_search_net
 from autoal.search.context import NUM_CONTEXT, round_context
 from autoal.search.episodes import Episodes, episode_sizes, simulate
-from autoal.search.evidence import Evidence, Finding
+from autoal.search.evidence import CARRY, Evidence, Finding
 from autoal.search.fit_net import clipped_squares
-from autoal.search.numbers import fresh_net, numbers_of, restored
+from autoal.search.numbers import fresh_net, known_numbers, numbers_of, restored
 from autoal.search.search_net import SearchNet
 from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
@@ -42,6 +43,8 @@ SOON = 1.5
 CONSIDERED = 2_000
 """Points of a larger pool that may be bought where it is taken whole, those of highest value per price, and points over
 which their coverage is summed; twenty a pick at least."""
+NETWORK_FROM = 500
+"""Labels from which on weights become a function of the point; fully so at four times as many."""
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 
@@ -61,14 +64,20 @@ class Memory:
             "logits": dict(self.logits),
             "shared": dict(self.shared),
             "evidence": self.evidence.to_json(),
-            "carry": self.evidence.carry,
             "searched_at": self.searched_at,
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Memory:
-        evidence = Evidence.from_json(value["evidence"], value["carry"])
-        return Memory(dict(value["logits"]), dict(value["shared"]), evidence, value["searched_at"])
+        """Raises InvalidInput for what another version learned and this one cannot use as it was meant."""
+        carried = value.get("carry", CARRY)
+        if carried != CARRY:
+            raise InvalidInput(
+                f"got evidence that was carried over by carry={carried}, a setting that was removed; wanted {CARRY}: "
+                "begin with a new selector, or use the version that saved this one"
+            )
+        evidence = Evidence.from_json(value["evidence"])
+        return Memory(dict(value["logits"]), known_numbers(value["shared"]), evidence, value["searched_at"])
 
     def restore(self, fresh: SearchNet, names: Sequence[str]) -> SearchNet:
         """A net with these numbers; a candidate not seen before starts at the mean of the others."""
@@ -97,11 +106,9 @@ class Learned:
     seconds: dict[str, float]
 
 
-def network_share(n_labeled: int, config: SearchConfig) -> float:
-    """How much the per-point network counts: 0 below `network_from` labels, 1 from four times as many on."""
-    if n_labeled < config.network_from:
-        return 0.0
-    return min(1.0, (n_labeled - config.network_from) / max(1.0, 3.0 * config.network_from))
+def network_share(n_labeled: int) -> float:
+    """How much the per-point network counts, in [0, 1]."""
+    return min(1.0, max(0.0, (n_labeled - NETWORK_FROM) / (3.0 * NETWORK_FROM)))
 
 
 def untaught(net: SearchNet, context: Tensor, capacity: float, reason: str) -> Learned:
@@ -160,11 +167,9 @@ def learn(
     names = [name for name, _ in candidates]
     n_labeled = len(view.labels)
     anchor = fresh_net(len(names), config).to(view.device)
-    share_of_network = network_share(n_labeled, config)
-    capacity = share_of_network
-    prior = discounted(memory.restore(anchor, names), anchor, config.carry)
-    read = capacity > 0 or bool(prior.context_weights.any())
-    context = round_context(view, space, batch_size) if read else torch.zeros(NUM_CONTEXT, device=view.device)
+    capacity = network_share(n_labeled)
+    prior = discounted(memory.restore(anchor, names), anchor, CARRY)
+    context = round_context(view, space, batch_size) if capacity > 0 else torch.zeros(NUM_CONTEXT, device=view.device)
     seconds: dict[str, float] = {}
 
     def stay(reason: str, memory: Memory = memory) -> Learned:
@@ -177,11 +182,10 @@ def learn(
     enough = _enough(view, config)
     share = batch_size / n_labeled
     first_side = torch.randperm(n_judges or n_labeled, generator=generator(seed, "search", "sides")) % 2 == 0
-    two_sides, episode_config = (first_side, ~first_side), config
+    two_sides, fairly_drawn = (first_side, ~first_side), False
     if fair is not None and not n_judges and int(fair.sum()) >= enough:
         half = _every_other(fair, seed)
-        two_sides = (half, fair & ~half)
-        episode_config = config.model_copy(update={"importance": False})
+        two_sides, fairly_drawn = (half, fair & ~half), True
     began = perf_counter()
 
     def episodes_of(purpose: str, validation_from: Tensor) -> Episodes:
@@ -189,13 +193,14 @@ def learn(
             view,
             space,
             candidates,
-            episode_config,
+            config,
             batch_share=share,
             validation_from=validation_from,
             count=max(1, config.episodes // 2),
             seed=seed,
             purpose=purpose,
             validation=validation,
+            fair=fairly_drawn,
         )
 
     sides = [episodes_of(f"{name} side", side) for name, side in zip(("first", "second"), two_sides, strict=True)]
@@ -208,7 +213,7 @@ def learn(
         nets.append(copy.deepcopy(prior))
         trace = train_search_net(
             nets[-1], prior, side, context, config,
-            capacity=capacity, network=share_of_network > 0, effective_labels=float(n_labeled), out_of_time=out_of_time,
+            capacity=capacity, effective_labels=float(n_labeled), out_of_time=out_of_time,
         )  # fmt: skip
         traces.append(trace)
     seconds["search"] = perf_counter() - began
@@ -223,7 +228,7 @@ def learn(
     gains = torch.cat([gain for gain, _ in judged])
     loss = float(torch.cat([loss for _, loss in judged]).mean())
     error = float(gains.double().std()) / math.sqrt(len(gains))
-    evidence = Evidence(memory.evidence.findings, config.carry).add(Finding(round, float(gains.mean()), error))
+    evidence = memory.evidence.add(Finding(round, float(gains.mean()), error))
     seconds["gate"] = perf_counter() - began
     net = averaged(nets)
     after = memory.after(net, names, evidence, n_labeled)
@@ -301,11 +306,11 @@ def compose_batch(
     batch_size: int,
     seed: int,
 ) -> Composed:
-    """The batch that SearchNet's values ask for, among what the candidates proposed: `SearchConfig.composition`."""
+    """The batch that SearchNet's values ask for, among what the candidates proposed."""
     net = learned.net
-    reads = learned.capacity > 0 or bool(net.feature_weights.any()) or bool(net.context_weights.any())
+    reads = learned.capacity > 0 or bool(net.feature_weights.any())
     seen = describe_pool(
-        view, space, judges, proposals, config, batch_size=batch_size, unasked=len(net.logits), distances=reads
+        view, space, judges, proposals, batch_size=batch_size, unasked=len(net.logits), distances=reads
     )
     with torch.no_grad():
         log_value, weights = net.log_value(
@@ -314,7 +319,7 @@ def compose_batch(
         if config.open_set and view.rejected is not None:
             foreign = space.project(view.rejected.to(view.device))
             log_value = log_value + log_known(space.pool, space.labeled, foreign, config.head_l2)
-        width = seen.bandwidth * math.exp(float(net.bandwidth(learned.context)))
+        width = seen.bandwidth * math.exp(float(net.log_bandwidth))
     union, most = None, EVALUATION
     if config.proposals == "union" and proposals:
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
@@ -325,6 +330,6 @@ def compose_batch(
         union = random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values
     positions = compose_pool(
         log_value, seen.shape_pool, seen.shape_labeled, batch_size,
-        how=config.composition, bandwidth=width, candidates=union, evaluated=most, prices=view.costs, seed=seed,
+        bandwidth=width, candidates=union, evaluated=most, prices=view.costs, seed=seed,
     )  # fmt: skip
     return Composed(positions, log_value, weights)

@@ -23,10 +23,9 @@ class SearchNet(nn.Module):
         q_n = u_n^(anchor + beta) exp(limit(strength sum_k (W_nk - 1/K)(r_nk - mean r_k) + w.z_n)).
 
     Few global numbers (a, beta, w, the kernel's log bandwidth) carry the search while labels are few; the shared
-    network h joins in by `capacity` g. beta, w and the log bandwidth also move with the round: by `context_weights`
-    (2 + F, G) times the numbers that describe it, which one task alone cannot teach and a prior can. At the start W is
-    uniform, all else zero: the value is the anchor's, uncertainty to a power, which makes the composed batch that of
-    uncertainty herding. The same h serves every candidate, so the answer does not depend on their order.
+    network h, which sees the point and the round, joins in by `capacity` g. At the start W is uniform, all else zero:
+    the value is the anchor's, uncertainty to a power, which makes the composed batch that of uncertainty herding. The
+    same h serves every candidate, so the answer does not depend on their order.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class SearchNet(nn.Module):
         self.exponent = nn.Parameter(torch.zeros(()))
         self.feature_weights = nn.Parameter(torch.zeros(num_features))
         self.log_bandwidth = nn.Parameter(torch.zeros(()))
-        self.context_weights = nn.Parameter(torch.zeros(2 + num_features, num_context))
         hidden = 16
         width = 1 + num_features + num_context
         self.first = nn.Linear(width, hidden)
@@ -51,10 +49,6 @@ class SearchNet(nn.Module):
             self.second.bias.zero_()
         self.anchor_exponent = exponent
         self.strength = strength
-
-    def bandwidth(self, context: Tensor) -> Tensor:
-        """Log factor on the kernel's bandwidth (...,) in rounds that look like `context` (..., G)."""
-        return self.log_bandwidth + context @ self.context_weights[1]
 
     def weights(self, ranks: Tensor, features: Tensor, context: Tensor, capacity: float) -> Tensor:
         """(..., n, K) on the simplex, for ranks (..., n, K), features (..., n, F) and context (..., G)."""
@@ -74,7 +68,8 @@ class SearchNet(nn.Module):
         weights = self.weights(ranks, features, context, capacity)
         centred = ranks - ranks.mean(dim=-2, keepdim=True)
         preference = self.strength * ((weights - 1.0 / ranks.shape[-1]) * centred).sum(-1)
-        feature_weights = self.feature_weights + context @ self.context_weights[2:].T
-        moved = preference + (features * feature_weights.unsqueeze(-2)).sum(-1)
-        power = (self.anchor_exponent + self.exponent + context @ self.context_weights[0]).unsqueeze(-1)
+        # A copy for each episode, so that gradients are summed within episodes first.
+        feature_weights = self.feature_weights.expand(*features.shape[:-2], -1).unsqueeze(-2)
+        moved = preference + (features * feature_weights).sum(-1)
+        power = (self.anchor_exponent + self.exponent).expand(uncertainty.shape[:-1]).unsqueeze(-1)
         return power * torch.log(uncertainty.clamp_min(_SMALL)) + LIMIT * torch.tanh(moved / LIMIT), weights

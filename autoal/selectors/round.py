@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoal.anchor.candidates import Asked, ask_candidates
+from autoal.anchor.candidates import PROPOSED, TWINS, Asked, ask_candidates
 from autoal.anchor.features import standardised, target_scale
 from autoal.anchor.heads import fit_heads, head_log_probs, with_bias
 from autoal.anchor.judges import Judges, judges_of
@@ -97,7 +97,7 @@ def search_round(
         trust = 1.0 if judges.trust is None else float(judges.trust)
         config = at_budget(config, len(view.labels), view.num_classes, kin=judges.kin, trust=trust)
     served, dropped = servable(members(candidates, view.task), view, strict=strict, available=state.available())
-    wanted = min(len(view), max(batch_size, round(config.proposal_factor * batch_size)))
+    wanted = min(len(view), max(batch_size, PROPOSED * batch_size))
     if mode != "bilevel":
         wanted = batch_size
     report("candidates", 0, 1)
@@ -107,7 +107,7 @@ def search_round(
     asked = Asked(sorted(served, key=lambda pair: pair[0]), [], {}, {})
     if not later:
         # The floor and the paper take the portfolio as it is; only the search drops twins.
-        overlap = config.max_overlap if mode == "bilevel" else 1.0
+        overlap = TWINS if mode == "bilevel" else 1.0
         state, asked, seconds = _ask(state, served, batch_size, wanted, overlap, seed, seconds)
         view = state.view
     dropped.update(asked.dropped)
@@ -117,7 +117,7 @@ def search_round(
         learned = learn(
             view, space, asked.candidates, memory, config,
             batch_size=batch_size, round=state.round, seed=seed, validation=state.validation,
-            fair=history.not_chosen(state.labeled_ids) if config.audit > 0 and config.audit_judges else None,
+            fair=history.not_chosen(state.labeled_ids) if config.audit > 0 else None,
             kin=judges is None or judges.kin, out_of_time=lambda: deadline is not None and perf_counter() > deadline,
         )  # fmt: skip
         seconds.update(learned.seconds)

@@ -13,8 +13,8 @@ from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
 from autoal.errors import AutoALError, DataMissing, InvalidInput
-from autoal.search.numbers import fresh_net
-from autoal.settings import search_config
+from autoal.search.numbers import fresh_net, known_numbers
+from autoal.settings import saved_config, search_config
 from autoal.strategies import CANDIDATES, resolve_candidates
 
 __all__ = ["load_selector", "save_selector"]
@@ -74,7 +74,7 @@ def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
         selector = cls(
             candidates,
             model=model,
-            search=None if content["search"] is None else search_config(content["search"]),
+            search=None if content["search"] is None else saved_config(content["search"]),
             device=content["device"],
             random_state=content["random_state"],
             **content["parameters"],
@@ -87,7 +87,7 @@ def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
         if selector.mode == "bilevel" and tensors.is_file():
             weights = from_safetensors(tensors.read_bytes())
             selector.search_net_ = fresh_net(len(weights["logits"]), search_config(selector.search))
-            selector.search_net_.load_state_dict(weights)
+            selector.search_net_.load_state_dict(known_numbers(weights))
     except AutoALError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

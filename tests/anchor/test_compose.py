@@ -2,18 +2,14 @@
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
 from torch.nn import functional
 
-from autoal import AutoAL
 from autoal.anchor.committee import agreement, bagged_and_halved, bagged_heads, halves
 from autoal.anchor.compose import compose_pool, drawn_by_value
 from autoal.anchor.heads import fit_heads, head_log_probs, head_outputs, with_bias
-from autoal.anchor.space import Space, beside_predictions, coverage_rows
-from autoal.errors import InvalidInput
+from autoal.anchor.space import beside_predictions, coverage_rows
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 
@@ -24,36 +20,9 @@ def pool(n: int = 12, seed: int = 0):
     return torch.rand(n, generator=rng).log(), rows
 
 
-def composed(how: str, log_value, rows, b: int, **changed):
+def composed(log_value, rows, b: int, **changed):
     settings = {"bandwidth": 0.8, "candidates": None, "prices": None, "seed": 0, **changed}
-    return compose_pool(log_value, rows, rows[:0], b, how=how, **settings).tolist()
-
-
-def test_top_takes_the_highest_values_among_the_candidates():
-    log_value, rows = pool()
-    assert composed("top", log_value, rows, 3) == log_value.topk(3).indices.tolist()
-    among = torch.tensor([2, 3, 5, 7])
-    expected = among[log_value[among].topk(3).indices].tolist()
-    assert composed("top", log_value, rows, 3, candidates=among) == expected
-
-
-def test_dpp_multiplies_the_determinant_most_at_every_pick():
-    log_value, rows = pool()
-    weighted = log_value.exp()[:, None].double() * rows.double()
-    kernel = weighted @ weighted.T
-    picks = composed("dpp", log_value, rows, 3)
-    for t in range(3):
-        dets = [float(torch.linalg.det(kernel[s][:, s])) if j not in picks[:t] else -1.0
-                for j in range(12) for s in [[*picks[:t], j]]]  # fmt: skip
-        assert dets[picks[t]] == pytest.approx(max(dets))
-
-
-def test_dpp_goes_on_with_the_highest_values_where_the_rank_is_used_up():
-    log_value, rows = pool()
-    picks = composed("dpp", log_value, rows, 7)
-    assert len(set(picks)) == 7
-    rest = [i for i in log_value.argsort(descending=True).tolist() if i not in picks[:4]]
-    assert picks[4:] == rest[:3]
+    return compose_pool(log_value, rows, rows[:0], b, **settings).tolist()
 
 
 def test_coverage_is_within_the_greedy_bound_of_the_best_batch():
@@ -65,43 +34,7 @@ def test_coverage_is_within_the_greedy_bound_of_the_best_batch():
         return float(kernel[:, list(batch)].amax(1) @ value)
 
     best = max(covered(batch) for batch in itertools.combinations(range(12), 3))
-    assert covered(composed("coverage", log_value, rows, 3)) >= (1 - 1 / torch.e) * best
-
-
-@pytest.mark.parametrize("how", ["top", "dpp"])
-def test_costs_are_refused_where_they_would_be_ignored(how):
-    log_value, rows = pool()
-    with pytest.raises(InvalidInput, match="wanted composition='coverage'"):
-        composed(how, log_value, rows, 3, prices=torch.ones(12))
-
-
-@pytest.mark.parametrize("steps", [0, 2])
-@pytest.mark.parametrize(
-    "search",
-    [
-        {"composition": "variance"},
-        {"composition": "top"},
-        {"composition": "dpp"},
-        {"space": "centred"},
-        {"space": "embedding"},
-        {"evidence": "picks"},
-        {"upper": "balanced"},
-        {"upper": "entropy"},
-        {"upper": "hardness"},
-    ],
-)
-def test_each_switch_is_a_setting_of_autoal(search, steps):
-    rows = pool(60)[1]
-    y = (rows[:, 0] > 0).long()
-    y[20:] = -1
-    picked = AutoAL(
-        ["margin", "kcenter"],
-        model=LogisticRegression(),
-        random_state=0,
-        search={"outer_steps": steps, "gate_level": 1.0, "episodes": 2, **search},
-    ).fit_query((rows + 0.5).numpy(), y.numpy(), batch_size=5)
-    assert len(set(picked.indices.tolist())) == 5
-    assert min(picked.indices) >= 20
+    assert covered(composed(log_value, rows, 3)) >= (1 - 1 / torch.e) * best
 
 
 def test_beside_predictions_squared_distances_are_a_mean_of_both():
@@ -152,27 +85,12 @@ def test_folds_and_halves_fitted_together_are_those_fitted_apart():
     assert bagged_and_halved(x, labels, 0, 0, **settings, **draws) == (None, None)
 
 
-def test_in_a_regression_coverage_is_measured_in_the_embedding():
-    rng = generator(3, "regression")
-    x = torch.randn(80, 5, generator=rng)
-    y = (x[:, 0] + 0.1 * torch.randn(80, generator=rng)).numpy()
-    y[40:] = np.nan
-    picks = [
-        AutoAL(["random", "kcenter"], model=Ridge(), random_state=0, search={"space": space})
-        .fit_query(x.numpy(), y, batch_size=5)
-        .indices.tolist()
-        for space in ("predictions", "embedding")
-    ]
-    assert picks[0] == picks[1]
-
-
 def test_the_rows_of_a_pool_are_put_beside_its_predictions_in_chunks(monkeypatch):
     rng = generator(4, "rows")
     x, probs = torch.randn(50, 6, generator=rng), torch.rand(50, 3, generator=rng).softmax(1)
     view = PoolView(*[ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))], torch.arange(10) % 2, 2)
-    space = Space.of(view, 64, rng)
     monkeypatch.setattr("autoal.anchor.space.chunks", lambda n, _: [slice(i, min(i + 7, n)) for i in range(0, n, 7)])
-    pool, labeled = coverage_rows(view, space, "predictions", (probs[:40], probs[40:], torch.tensor(0.7)))
+    pool, labeled = coverage_rows(view, (probs[:40], probs[40:], torch.tensor(0.7)))
     whole = beside_predictions(functional.normalize(x, dim=1), probs, torch.tensor(0.7))
     assert torch.allclose(pool, whole[:40]) and torch.allclose(labeled, whole[40:])
 
@@ -184,7 +102,7 @@ def test_points_on_one_ray_are_apart_in_few_dimensions_only(width, apart):
     x[1] = 3 * x[0]
     sides = [ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))]
     view = PoolView(*sides, torch.arange(10) % 2, 2)
-    pool, labeled = coverage_rows(view, Space.of(view, 64, rng), "embedding")
+    pool, labeled = coverage_rows(view)
     assert torch.allclose(torch.cat([pool, labeled]).norm(dim=1), torch.ones(50))
     assert (float((pool[0] - pool[1]).norm()) > 0.1) is apart
     assert len(labeled) == 10

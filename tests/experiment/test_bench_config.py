@@ -88,7 +88,7 @@ def test_nested_tables_of_a_space_become_dotted_names() -> None:
 def test_a_config_written_as_toml_reads_back_equal(tmp_path: Path) -> None:
     config = tiny(
         datasets=[{"name": "iris", "classes": ["setosa", 1]}, "wine"],
-        selectors=[{"name": "autoal", "label": "a b", "search": {"inner_lr": 0.125, "learn": True}}, "random"],
+        selectors=[{"name": "autoal", "label": "a b", "search": {"outer_lr": 0.125, "learn": True}}, "random"],
         model={"name": "mlp", "hidden": [8, 4]},
     )
     path = tmp_path / "c.toml"

@@ -4,13 +4,12 @@ import pytest
 import torch
 
 from autoal.anchor.heads import fit_heads, with_bias
-from autoal.errors import InvalidInput
 from autoal.rng import generator
 from autoal.search.engines import ENGINES, _solve_hessian
 from autoal.search.fit_net import HeadProblem
 
 
-def problem(episodes=3, s=20, p=12, v=15, d=5, c=3, seed=0, l2=1.0, upper="log_loss"):
+def problem(episodes=3, s=20, p=12, v=15, d=5, c=3, seed=0, l2=1.0):
     rng = torch.Generator().manual_seed(seed)
     centres = torch.randn(c, d, dtype=torch.float64, generator=rng)
 
@@ -22,9 +21,7 @@ def problem(episodes=3, s=20, p=12, v=15, d=5, c=3, seed=0, l2=1.0, upper="log_l
     xp, yp = draw(p)
     xv, yv = draw(v)
     weights = torch.full((episodes, v), 1 / v, dtype=torch.float64)
-    made = HeadProblem.build(
-        xs, ys, xp, yp, xv, yv, weights, num_classes=c, batch=4, l2=l2, upper=upper, target=draw(9)[0][0]
-    )
+    made = HeadProblem.build(xs, ys, xp, yp, xv, yv, weights, num_classes=c, batch=4, l2=l2)
     ones = torch.ones(episodes, s, dtype=torch.float64)
     heads = fit_heads(xs, ys, ones, num_classes=c, l2=l2, whitener=made.whitener, tolerance=1e-9, max_steps=5000)
     mask = torch.rand(episodes, p, dtype=torch.float64, generator=rng)
@@ -63,36 +60,6 @@ def test_unrolled_to_convergence_implicit_and_finite_differences_agree():
         up, _ = ENGINES["implicit"](made, heads, (mask + step).detach(), 0, 1.0)
         down, _ = ENGINES["implicit"](made, heads, (mask - step).detach(), 0, 1.0)
         assert torch.allclose((up - down) / (2 * h), implicit[:, point], atol=1e-5)
-
-
-@pytest.mark.parametrize("upper", ["entropy", "hardness"])
-def test_other_objectives_have_their_gradient_too_with_what_the_mask_weighs_itself(upper):
-    made, heads, mask = problem(upper=upper)
-    assert torch.autograd.gradcheck(lambda m: ENGINES["func"](made, heads, m, 3, 1.0)[0], (mask,))
-    implicit = gradient("implicit", made, heads, mask, 0)
-    assert torch.allclose(gradient("higher", made, heads, mask, 600), implicit, atol=1e-5)
-    assert implicit.abs().min() > 0
-
-
-def test_the_other_objectives_are_what_they_say():
-    made, heads, mask = problem(upper="entropy")
-    logits = torch.einsum("td,edc->etc", made.target, heads.whitener @ heads.weight)
-    entropy = torch.distributions.Categorical(logits=logits).entropy().mean(1)
-    assert torch.allclose(made.objective(heads, mask), entropy)
-    made, heads, mask = problem(upper="hardness")
-    missed = torch.distributions.Categorical(logits=heads(made.pool)).log_prob(made.pool_labels)
-    assert torch.allclose(made.objective(heads, mask), (mask * missed).sum(1) / mask.sum(1))
-    made, heads, mask = problem()
-    assert torch.equal(made.objective(heads, mask), made.upper_loss(heads(made.validation)))
-
-
-def test_a_regression_has_no_entropy():
-    made, _, _ = problem()
-    with pytest.raises(InvalidInput, match="entropy"):
-        HeadProblem.build(
-            made.support, made.support_labels.double(), made.pool, made.pool_labels.double(), made.validation,
-            made.validation_labels.double(), made.validation_weights, num_classes=0, batch=4, l2=1.0, upper="entropy",
-        )  # fmt: skip
 
 
 def test_one_step_is_minus_eta_times_the_product_of_the_gradients():

@@ -6,15 +6,15 @@ from torch.nn import functional
 
 from autoal.anchor.bandwidth import bandwidth
 from autoal.anchor.space import Space
-from autoal.errors import InvalidInput
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search import episodes as module
-from autoal.search.episodes import balancing, episode_sizes, importance_weights, simulate, split
+from autoal.search.episodes import episode_sizes, importance_weights, simulate, split
 from autoal.selectors import AutoAL, RoundState
 from autoal.settings import SearchConfig
 from autoal.strategies import resolve_candidates
 from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
+from autoal.strategies.parts.coverage import smallest_labeled_distance
 from tests.search.planted import Dice, make_world
 
 CONFIG = SearchConfig(value_heads=2)
@@ -121,34 +121,18 @@ def test_importance_weights_are_one_where_labels_are_a_fair_sample_and_follow_th
     assert torch.corrcoef(torch.stack([weights, shifted[:, 0]]))[0, 1] < -0.5
 
 
-def test_balanced_judges_weigh_each_class_alike():
-    view = make_view(labeled=80)
-    problem = run(view, config=CONFIG.model_copy(update={"upper": "balanced", "importance": False})).problem
-    assert torch.allclose(problem.validation_weights.sum(1), torch.ones(3))
-    counts = torch.bincount(view.labels)
-    for labels, weights in zip(problem.validation_labels, problem.validation_weights, strict=True):
-        ratio = weights * counts[labels]
-        assert torch.allclose(ratio, ratio[:1].expand_as(ratio))
-    with pytest.raises(InvalidInput, match="balanced"):
-        balancing(torch.rand(5), 0)
+def test_judges_that_are_a_fair_sample_of_the_pool_count_alike():
+    weights = run(make_view(), fair=True).problem.validation_weights
+    assert torch.allclose(weights, torch.full_like(weights, 1 / weights.shape[1]))
+    assert run(make_view()).problem.validation_weights.std() > 0
 
 
-def test_picks_are_the_indicators_of_the_paper():
-    episodes = run(make_view(), config=CONFIG.model_copy(update={"evidence": "picks"}))
-    batch = episodes.problem.batch
-    for e, row in enumerate(episodes.proposals):
-        for k, proposal in enumerate(row):
-            assert episodes.ranks[e, :, k].nonzero().flatten().tolist() == sorted(proposal.indices[:batch].tolist())
-    assert set(episodes.ranks.unique().tolist()) == {0.0, 1.0}
-
-
-def test_with_one_candidate_and_the_whole_pool_the_batch_is_that_of_uncertainty_herding():
+def test_with_one_candidate_the_whole_pool_and_its_bandwidth_the_batch_is_that_of_uncertainty_herding(monkeypatch):
+    monkeypatch.setattr("autoal.anchor.describe.bandwidth", smallest_labeled_distance)
     view = make_view(labeled=80)
     strategy = UncertaintyHerding(temperature=1.0)
     state = RoundState(view, 0, 0, torch.arange(120), torch.arange(120, 200))
-    chosen = AutoAL([strategy], search={"proposals": "pool", "value_heads": 0, "bandwidth": "labeled"}).select(
-        state, 12
-    )
+    chosen = AutoAL([strategy], search={"proposals": "pool", "value_heads": 0}).select(state, 12)
     alone = strategy.propose(view, 12, generator(0, "alone"))
     assert sorted(chosen.positions.tolist()) == sorted(alone.indices.tolist())
     assert "nothing to weigh" in chosen.diagnostics["gate"]["reason"]
@@ -159,7 +143,7 @@ def test_the_bandwidth_is_what_a_fifth_of_the_labeled_points_undercut_and_copies
     points = torch.stack([angles.cos(), angles.sin()], dim=1)
     gaps = torch.tensor([0.1, 0.1, 0.2, 0.3, 0.4, 0.5])  # to the nearer neighbor, along the circle
     chords = 2 * (gaps / 2).sin()
-    assert bandwidth(points, points, SearchConfig(), 3) == pytest.approx(float(chords.quantile(0.2)), rel=1e-5)
+    assert bandwidth(points) == pytest.approx(float(chords.quantile(0.2)), rel=1e-5)
     copied = torch.cat([points, points])
-    assert bandwidth(copied, points, SearchConfig(), 3) == pytest.approx(float(chords.quantile(0.2)), rel=1e-4)
-    assert bandwidth(points[:1], points, SearchConfig(), 3) == 1.0
+    assert bandwidth(copied) == pytest.approx(float(chords.quantile(0.2)), rel=1e-4)
+    assert bandwidth(points[:1]) == 1.0

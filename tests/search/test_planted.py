@@ -15,11 +15,10 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("engine", ["higher", "gains"])
-def test_an_oracle_gains_weight_and_a_saboteur_loses_it(engine):
+def test_an_oracle_gains_weight_and_a_saboteur_loses_it():
     world = make_world(0, flip=rates.FLIP)
-    good = play(world, auto(team(world, Oracle(world), 3), engine=engine), 0, rounds=2, initial=60)
-    bad = play(world, auto(team(world, Saboteur(world), 3), engine=engine), 0, rounds=2, initial=60)
+    good = play(world, auto(team(world, Oracle(world), 3)), 0, rounds=2, initial=60)
+    bad = play(world, auto(team(world, Saboteur(world), 3)), 0, rounds=2, initial=60)
     assert good.learned[-1]["oracle"] > 0.35 and bad.learned[-1]["saboteur"] < 0.25
 
 

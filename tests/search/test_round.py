@@ -73,14 +73,14 @@ def test_labels_that_nobody_chose_judge_alone_where_there_are_enough(monkeypatch
     asked = []
 
     def simulated(view, space, candidates, config, **rest):
-        asked.append((rest["validation_from"], config.importance))
+        asked.append((rest["validation_from"], rest["fair"]))
         return simulate(view, space, candidates, config, **rest)
 
     monkeypatch.setattr(round_module, "simulate", simulated)
     fair = torch.arange(40) < count
     assert searched(Memory(), fair=fair)
-    (one, weighted), (other, _) = asked
+    (one, unweighted), (other, _) = asked
     assert not bool((one & other).any())
     assert torch.equal(one | other, fair if enough else torch.ones(40, dtype=torch.bool))
     assert abs(int(one.sum()) - int(other.sum())) <= 1 or not enough
-    assert weighted is not enough
+    assert unweighted is enough

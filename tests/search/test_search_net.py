@@ -1,9 +1,7 @@
 """SearchNet: weights on the simplex, no order among candidates, and the anchor where nothing has been learned."""
 
-import pytest
 import torch
 
-from autoal.anchor.compose import compose_pool
 from autoal.anchor.ranks import rank_scores
 from autoal.rng import generator
 from autoal.search.compose import compose_episode
@@ -65,7 +63,6 @@ def test_one_candidate_moves_nothing():
     with torch.no_grad():
         made.feature_weights.zero_()
         made.exponent.zero_()
-        made.context_weights.zero_()
     value, _ = made.log_value(uncertainty, ranks, features, context, 0.0)
     assert torch.allclose(value, torch.log(uncertainty), atol=1e-6)
 
@@ -95,7 +92,7 @@ def episode(seed=0, episodes=3, p=20, support=4):
 def test_a_hard_batch_is_greedy_coverage_and_the_soft_one_tends_to_it():
     log_value, squared = episode()
     zero = torch.zeros((), dtype=torch.float64)
-    hard = compose_episode(log_value, squared, zero, 5, how="coverage", parts=5, temperature=None)
+    hard = compose_episode(log_value, squared, zero, 5, parts=5, temperature=None)
     for e in range(3):
         kernel, cover, picks = torch.exp(-squared[e, :20, :20]), torch.exp(-squared[e, :20, 20:]).amax(1), []
         for _ in range(5):
@@ -104,30 +101,15 @@ def test_a_hard_batch_is_greedy_coverage_and_the_soft_one_tends_to_it():
             picks.append(int(gain.argmax()))
             cover = torch.maximum(cover, kernel[:, picks[-1]])
         assert sorted(hard[e].nonzero().flatten().tolist()) == sorted(picks)
-    soft = compose_episode(log_value, squared, zero, 5, how="coverage", parts=5, temperature=1e-7)
+    soft = compose_episode(log_value, squared, zero, 5, parts=5, temperature=1e-7)
     assert torch.allclose(soft, hard, atol=1e-3)
 
 
-def test_a_hard_batch_by_variance_is_that_of_the_pool_and_the_soft_one_tends_to_it():
-    rng = generator(2, "episode")
-    x = torch.nn.functional.normalize(torch.randn(24, 3, dtype=torch.float64, generator=rng), dim=1)
-    log_value, zero = torch.randn(1, 20, dtype=torch.float64, generator=rng), torch.zeros((), dtype=torch.float64)
-    squared = torch.cdist(x, x)[None] ** 2 / 0.6**2
-    hard = compose_episode(log_value, squared, zero, 5, how="variance", parts=5, temperature=None)
-    on_pool = compose_pool(
-        log_value[0], x[:20], x[20:], 5, how="variance", bandwidth=0.6, candidates=None, prices=None, seed=0
-    )
-    assert sorted(hard[0].nonzero().flatten().tolist()) == sorted(on_pool.tolist())
-    soft = compose_episode(log_value, squared, zero, 5, how="variance", parts=5, temperature=1e-7)
-    assert torch.allclose(soft, hard, atol=1e-3)
-
-
-@pytest.mark.parametrize("how", ["coverage", "variance"])
-def test_the_soft_batch_holds_exactly_the_batch_and_its_gradient_reaches_value_and_geometry(how):
+def test_the_soft_batch_holds_exactly_the_batch_and_its_gradient_reaches_value_and_geometry():
     log_value, squared = episode()
     log_value.requires_grad_()
     bandwidth = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    mask = compose_episode(log_value, squared, bandwidth, 6, how=how, parts=2, temperature=0.5)
+    mask = compose_episode(log_value, squared, bandwidth, 6, parts=2, temperature=0.5)
     assert torch.allclose(mask.sum(1), torch.full((3,), 6.0, dtype=torch.float64), atol=1e-6)
     weights = torch.randn(mask.shape, dtype=torch.float64, generator=generator(3, "weights"))
     (mask * weights).sum().backward()
@@ -140,6 +122,6 @@ def test_copies_of_a_point_are_chosen_once():
     twice = torch.cat([torch.arange(8).repeat_interleave(2), torch.arange(8, 12)])
     mask = compose_episode(
         log_value[:, twice[:16]], squared[:, twice][:, :, twice], torch.zeros((), dtype=torch.float64), 6,
-        how="coverage", parts=6, temperature=None,
+        parts=6, temperature=None,
     )  # fmt: skip
     assert torch.all(mask.reshape(3, 8, 2).sum(2) <= 1)

@@ -61,9 +61,10 @@ def test_further_targets_may_judge():
 
 
 @pytest.mark.parametrize("X, y", [(X, Y), blobs()[:2]], ids=["regression", "classification"])
-def test_every_candidate_there_is_can_take_part(X, y):
+def test_every_candidate_there_is_can_take_part(X, y, monkeypatch):
+    monkeypatch.setattr("autoal.selectors.round.TWINS", 1.0)
     model = RandomForestRegressor(5) if y.dtype.kind == "f" else None
-    selector = auto("all", model=model, search={**QUICK, "max_overlap": 1.0})
+    selector = auto("all", model=model)
     query = selector.fit_query(X, y, batch_size=4)
     assert len(query) == 4
     assert set(selector.leaderboard()["candidate"]) == set(CANDIDATES)
