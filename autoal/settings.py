@@ -120,7 +120,8 @@ REMOVED: dict[str, Any] = {
     "support_share": 0.4,
     "upper": "log_loss",
 }
-"""Settings of version 0.1.0 that gained nothing (baselines/results/ablation.md), and the value that holds now."""
+"""Settings of version 0.1.0 that gained nothing (baselines/results/ablation.md) or that nobody had a reason to set, and
+the value that holds now."""
 REMOVED_ENGINE = "gains"
 
 
@@ -136,13 +137,12 @@ def search_config(value: SearchConfig | Mapping[str, Any] | None) -> SearchConfi
     for key, given in value.items():
         if key in REMOVED:
             raise ConfigError(
-                f"got search setting {key}={shown(given)}, which was removed: it gained nothing, and is now always "
-                f"{REMOVED[key]!r}; leave it out"
+                f"got search setting {key}={shown(given)}, which was removed: it is now always {REMOVED[key]!r}; "
+                "leave it out"
             )
         if key == "engine" and given == REMOVED_ENGINE:
             raise ConfigError(
-                f"got search setting engine={given!r}, which was removed: it gained nothing; wanted 'higher', 'func' "
-                "or 'implicit'"
+                f"got search setting engine={given!r}, which was removed; wanted 'higher', 'func' or 'implicit'"
             )
         if key not in SearchConfig.model_fields:
             raise UnknownName("search setting", key, SearchConfig.model_fields)

@@ -7,6 +7,7 @@ from autoal.anchor.space import Space
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.search import round as round_module
+from autoal.search.bilevel import averaged
 from autoal.search.episodes import simulate
 from autoal.search.evidence import Evidence, Finding
 from autoal.search.round import Memory, learn
@@ -84,3 +85,18 @@ def test_labels_that_nobody_chose_judge_alone_where_there_are_enough(monkeypatch
     assert torch.equal(one | other, fair if enough else torch.ones(40, dtype=torch.bool))
     assert abs(int(one.sum()) - int(other.sum())) <= 1 or not enough
     assert unweighted is enough
+
+
+@pytest.mark.parametrize(("n_labeled", "share"), [(40, 0.0), (500, 0.0), (1250, 0.5), (2000, 1.0), (9000, 1.0)])
+def test_weights_become_a_function_of_the_point_as_labels_grow(n_labeled, share):
+    assert round_module.network_share(n_labeled) == share
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_the_network_of_single_points_learns_where_it_counts_and_nowhere_else(monkeypatch, few):
+    if not few:
+        monkeypatch.setattr(round_module, "NETWORK_FROM", 10)
+    nets = []
+    monkeypatch.setattr(round_module, "averaged", lambda both: nets.append(averaged(both)) or nets[-1])
+    assert searched(Memory(), gate_level=1.0)
+    assert bool(nets[0].second.weight.any()) is not few
