@@ -12,14 +12,15 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from autoal.data import as_rows
+from autoal.data import Rows, as_rows
 from autoal.disk import dumps
 from autoal.encoders import check_encoder
 from autoal.errors import AutoALError, InvalidInput, PoolExhausted, shown
 from autoal.selectors import AutoAL, Query
 from autoal.selectors.checks import integer
+from autoal.session.ahead import choosing, due, labels_at_asks
 from autoal.session.answers import Answer, answers_of, listed, settle
-from autoal.session.asking import Asking, pending_query
+from autoal.session.asking import Asked, Asking, pending_query
 from autoal.session.creating import make_session, now, package_versions
 from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.exports import read_answers
@@ -176,15 +177,44 @@ class Session:
                     f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
                 )
             check_batch_size(batch_size, left)
-            asking = Asking(self._folder, self._manifest, self._ids, self._space, self._inputs(), state)
-            query, self.selector, record = asking.ask(
+            asked = self._asking(state).ask(
                 batch_size, model=self._model, device=self._device, progress=self._progress, embeddings=embeddings,
                 probs=probs,
             )  # fmt: skip
-            before = state.checkpoint
-            self._write(record, state)
-            self._folder.forget(before, state.checkpoint)
-        return query
+            self._keep(asked, state)
+        return asked.query
+
+    def ask_ahead(self, batch_size: int) -> Query | None:
+        """The next batch, once half of the latest one has an answer; None before, and where no point is left.
+
+        It is what `ask` would have given right after the answer that made it half, whatever is told while it is being
+        chosen, and however often the process is killed meanwhile: a function of the journal, and not of the time it
+        takes. So nobody waits for it, at the price of a model that has not seen the other half. Answers may be told
+        all along, by this and by other processes. Where fewer than `batch_size` points are left it asks for those.
+        A session without a batch gets its first one.
+
+        Raises what `ask` does, and RunError where another process is choosing this batch.
+        """
+        batch_size = integer(batch_size, "batch_size")
+        check_batch_size(batch_size, batch_size)
+        with choosing(self._folder):
+            with self._writing():
+                records = self._folder.read()[0]
+            lines = due(records, self._ids)
+            if lines is None:
+                return None
+            past = replayed(records[:lines], self._ids)
+            if past.taken == len(self):
+                return None
+            asked = self._asking(past).ask(
+                min(batch_size, len(self) - past.taken), model=self._model, device=self._device,
+                progress=self._progress, embeddings=None, probs=None,
+            )  # fmt: skip
+            with self._writing() as state:
+                if len(state.asks) > len(past.asks):  # by a call of `ask`: theirs is the next batch
+                    return None
+                self._keep(asked._replace(record={**asked.record, "lines": lines}), state)
+        return asked.query
 
     def pending_query(self) -> Query:
         """Every point that was asked for and has no answer yet, in the order of asking: the same batch again, as far as
@@ -286,6 +316,24 @@ class Session:
         skipped = self._state().skipped
         return dict(zip(self._ids.of(skipped), skipped.values(), strict=True))
 
+    @property
+    def rows(self) -> Rows:
+        """The pool, as it was handed over; read when first looked at."""
+        return self._inputs()
+
+    @property
+    def classes(self) -> list[Label] | None:
+        """The classes there are, in their order; None where more may turn up."""
+        return None if self._space.classes is None else list(self._space.classes)
+
+    def reopened(self) -> Session:
+        """The same session on the same rows, model and encoder, for another thread: one object is for one thread."""
+        other = type(self)(
+            self._folder, model=self._model, encoder=self._encoder, device=self._device, progress=self._progress
+        )
+        other._rows = self._rows
+        return other
+
     def training_set(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows (L,) int64, ascending, and their labels (L,): `model.fit(X[rows], labels)`."""
         labels = self._state().labels
@@ -336,11 +384,9 @@ class Session:
     def history(self) -> tuple[Record, State, list[dict[int, Label]]]:
         """For the report: the manifest, the state, and what was labeled at each batch and now, by row."""
         state = self._state()
-        now_labeled, moments, then = state.labels, [], State()
-        for record in self._folder.read()[0]:
-            if record["event"] == "ask":
-                moments.append({row: now_labeled[row] for row in then.labels if row in now_labeled})
-            then.apply(record, self._ids)
+        now_labeled = state.labels
+        then = labels_at_asks(self._folder.read()[0], self._ids)
+        moments = [{row: now_labeled[row] for row in labels if row in now_labeled} for labels in then]
         return self._manifest, state, [*moments, dict(now_labeled)]
 
     def cross_validate(self, moments: Sequence[dict[int, Label]]) -> pd.DataFrame | str:
@@ -367,6 +413,17 @@ class Session:
         return f"Session({str(self.folder)!r}: {shown})"
 
     # --- inside -----------------------------------------------------------------------------------------------
+
+    def _asking(self, state: State) -> Asking:
+        return Asking(self._folder, self._manifest, self._ids, self._space, self._inputs(), state)
+
+    def _keep(self, asked: Asked, state: State) -> None:
+        """Puts a batch into the journal. The caller holds the lock."""
+        self.selector = asked.selector
+        before = state.checkpoint
+        asked.remember(self._folder)
+        self._write(asked.record, state)
+        self._folder.forget(before, state.checkpoint)
 
     def _state(self, mend: bool = False) -> State:
         """The state as the journal has it, read again where another process has added to it."""
@@ -396,7 +453,7 @@ class Session:
                 self._write({**record, "source": source, "time": now()}, state)
         return told
 
-    def _inputs(self) -> Any:
+    def _inputs(self) -> Rows:
         if self._rows is None:
             self._rows = load_inputs(self._manifest["data"], self._folder.path)
             self._rows.use(self._encoder)

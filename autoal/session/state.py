@@ -65,6 +65,8 @@ class State:
         try:
             rows = [_row(ids, value) for value in record["ids"]]
             if record["event"] == "ask":
+                if "lines" in record:  # chosen while answers came in, perhaps of these very points
+                    rows = [row for row in rows if row not in self.labels and row not in self.skipped]
                 self.pending.update(dict.fromkeys(rows, len(self.asks)))
                 self.asked.update(dict.fromkeys(rows, len(self.asks)))
                 self.asks.append(record)
