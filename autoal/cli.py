@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
+from autoal.labeling.command import label
 from autoal.session import commands
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
@@ -193,6 +194,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
         _report(run)
 
 
+app.command(short_help="Label pictures, texts or rows on a page in your browser.")(label)
 app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
 app.command(short_help="Take the answers in a file into a session.")(commands.tell)
 

@@ -26,6 +26,7 @@ LAYERS = [
     {"experiment"},
     {"report"},
     {"session"},
+    {"labeling"},
     {"study"},
     {"cli"},
     {"__init__", "__main__"},

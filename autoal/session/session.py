@@ -326,6 +326,20 @@ class Session:
         """The classes there are, in their order; None where more may turn up."""
         return None if self._space.classes is None else list(self._space.classes)
 
+    @property
+    def ids(self) -> list[Any]:
+        """The id of each row."""
+        return self._ids.of(range(len(self)))
+
+    def state(self) -> State:
+        """What the journal amounts to by now, counted in rows of the pool; to look at, not to change."""
+        return self._state()
+
+    @property
+    def needs_this_process(self) -> bool:
+        """Whether its model, its encoder or its rows are objects here, which another process cannot open."""
+        return self._model is not None or self._encoder is not None or self._manifest["data"]["kind"] == "outside"
+
     def reopened(self) -> Session:
         """The same session on the same rows, model and encoder, for another thread: one object is for one thread."""
         other = type(self)(

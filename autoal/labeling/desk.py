@@ -1,0 +1,187 @@
+"""The desk at which somebody labels: what is next, and what becomes of an answer. One object for one page server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from autoal.errors import InvalidInput
+from autoal.labeling.chooser import Chooser
+from autoal.labeling.choosing import guesses_of
+from autoal.labeling.keys import keys_of
+from autoal.labeling.looks import Looks, Picture
+from autoal.labeling.options import Notes
+from autoal.session import Session
+from autoal.session.labels import Label, LabelSpace
+from autoal.session.state import OUT_OF_CLASS
+
+__all__ = ["Desk", "Superseded", "first_batch"]
+
+AHEAD = 5
+"""Points sent at once: the one to label, and some that a page may load beforehand."""
+SKIPPED = "skipped in the page"
+MOST_CLASSES = 500
+
+
+class Superseded(InvalidInput):
+    """An answer to a point that has another by now."""
+
+
+class Desk:
+    """Every method may be called from any thread; answers are in the journal when it returns."""
+
+    def __init__(self, session: Session, notes: Notes, chooser: Chooser) -> None:
+        self._session, self._notes, self._chooser = session, notes, chooser
+        self._lock = threading.RLock()
+        self._looks = Looks(session, session.history()[0]["data"])
+        self._space = LabelSpace(session.task, session.classes)
+        self._guesses: dict[int, dict[str, tuple[Any, float]]] = {}
+        self._guessed_rounds = -1
+        self._ids = session.ids
+        self._chooser.check()
+
+    # --- answers ----------------------------------------------------------------------------------------------
+
+    def label(self, row: int, name: str) -> None:
+        """Takes the class called `name`, or in a regression the number, as the label of a row that is asked for.
+
+        Raises InvalidInput for a class that is not on the page, Superseded where the row has another answer by now.
+        """
+        with self._lock:
+            self._open(row)
+            if self._session.task == "regression":
+                label: Any = self._space.read([name])[0]
+            else:
+                known = {str(label): label for label in self.classes()}
+                if name not in known:
+                    raise InvalidInput(f"got the class {name!r}, which is not on the page; reload it")
+                label = known[name]
+            self._session.tell(self._ids[row], label)
+        self._chooser.check()
+
+    def skip(self, row: int, *, foreign: bool) -> None:
+        """Passes a row over; `foreign` says that it belongs to none of the classes, from which the selector learns."""
+        with self._lock:
+            self._open(row)
+            self._session.skip(self._ids[row], OUT_OF_CLASS if foreign else SKIPPED)
+        self._chooser.check()
+
+    def undo(self) -> None:
+        """Takes the latest answer back; its point is the next one again."""
+        with self._lock:
+            self._session.undo()
+        self._chooser.check()
+
+    def add_class(self, name: str) -> None:
+        """One more class at the end. Raises InvalidInput where classes are fixed, and for what cannot be a label."""
+        with self._lock:
+            if not self.can_add:
+                raise InvalidInput("the classes of this session are fixed; begin another one to have others")
+            known = self.classes()
+            example = known[0] if known else None
+            text = name.strip()
+            label = self._space.plain(self._space.read([text], example)[0] if example is not None else text, example)
+            if str(label) in {str(other) for other in known}:
+                raise InvalidInput(f"the class {text!r} is there already")
+            if len(known) >= MOST_CLASSES:
+                raise InvalidInput(f"got more than {MOST_CLASSES} classes; wanted fewer")
+            self._notes.added.append(label)
+            self._notes.write()
+
+    def retry(self) -> None:
+        """Tries to choose the next batch once more."""
+        self._chooser.check()
+
+    def close(self) -> None:
+        """Ends the choosing."""
+        with self._lock:
+            self._chooser.close()
+
+    def standing(self) -> str:
+        """How the session stands, in words."""
+        with self._lock:
+            status = self._session.status()
+        open_ = status["left"] + status["pending"]
+        return f"{status['labeled']} labeled, {status['skipped']} skipped, {open_} left of {status['points']}"
+
+    def _open(self, row: int) -> None:
+        """Raises InvalidInput for no row of the pool, Superseded for one that is not waiting for an answer."""
+        if not 0 <= row < len(self._ids):
+            raise InvalidInput(f"got row {row}; wanted one of the {len(self._ids)} of the pool")
+        if row not in self._session.state().pending:
+            raise Superseded(f"{self._ids[row]!r} has an answer already, perhaps from another page; this is the next")
+
+    # --- looking ----------------------------------------------------------------------------------------------
+
+    @property
+    def can_add(self) -> bool:
+        return self._session.task != "regression" and self._session.classes is None
+
+    def classes(self) -> list[Label]:
+        """In the order of the page: those fixed, or those that were named, and then others that labels have."""
+        if self._session.classes is not None:
+            return self._session.classes
+        seen = dict.fromkeys([*self._notes.added, *self._session.labeled.values()])
+        return [] if self._session.task == "regression" else list(seen)
+
+    def picture(self, row: int) -> Picture:
+        """Raises InvalidInput for a row that is not in the pool, or no picture."""
+        if not 0 <= row < len(self._ids) or self._looks.kind != "picture":
+            raise InvalidInput(f"got row {row}; wanted a picture of the pool, which has {len(self._ids)} rows")
+        return self._looks.picture(row)
+
+    def view(self) -> dict[str, Any]:
+        """All that the page shows, as JSON."""
+        with self._lock:
+            session, standing, state = self._session, self._chooser.standing, self._session.state()
+            status = session.status()
+            rows = list(state.pending)
+            number = state.pending[rows[0]] if rows else len(state.asks) - 1
+            asked = [row for row, latest in state.asked.items() if latest == number]
+            names = [str(label) for label in self.classes()]
+            began = standing.since
+            return {
+                "phase": "labeling" if rows else "choosing" if status["left"] or not status["rounds"] else "done",
+                "session": session.folder.name,
+                "task": session.task,
+                "kind": self._looks.kind,
+                "classes": [{"name": name, "key": key} for name, key in zip(names, keys_of(names), strict=True)],
+                "can_add": self.can_add,
+                "counts": {**status, "rejected": len(state.rejected)},
+                "batch": {
+                    "number": number + 1,
+                    "size": len(asked),
+                    "done": sum(row not in state.pending for row in asked),
+                },
+                "items": [self._item(row, state.pending[row]) for row in rows[:AHEAD]],
+                "choosing": None if began is None else {"for": time.monotonic() - began, "usual": standing.usual},
+                "failed": standing.failed,
+                "says": self._says(),
+                "outlook": standing.outlook,
+                "can_undo": bool(state.answers),
+            }
+
+    def _item(self, row: int, number: int) -> dict[str, Any]:
+        label, confidence = self._guess(number).get(str(self._ids[row]), (None, None))
+        guess = None if label is None else {"name": _plain(label), "confidence": confidence}
+        return {"row": row, "name": str(self._ids[row]), "round": number + 1, "guess": guess, **self._looks.of(row)}
+
+    def _guess(self, number: int) -> dict[str, tuple[Any, float]]:
+        if number not in self._guesses and self._guessed_rounds < number:
+            self._guesses, self._guessed_rounds = guesses_of(self._session.folder), number
+        return self._guesses.get(number, {})
+
+    def _says(self) -> list[str]:
+        return []
+
+
+def first_batch(session: Session, batch_size: int) -> None:
+    """Asks for the first batch here where it takes no model: that is quicker than another process starts."""
+    status = session.status()
+    if not status["rounds"] and not status["labeled"]:
+        session.ask_ahead(batch_size)
+
+
+def _plain(label: Any) -> str:
+    return f"{label:.6g}" if isinstance(label, float) else str(label)
