@@ -28,7 +28,6 @@ class Standing:
         self.usual: float | None = None
         """Seconds that the latest batch took."""
         self.failed: str | None = None
-        self.outlook: str | None = None
         self._warn = warn
 
     def take(self, event: Event) -> None:
@@ -36,7 +35,7 @@ class Standing:
         if kind == "looking":
             self.since, self.failed = time.monotonic(), None
         elif kind == "chosen":
-            self.since, self.usual, self.outlook = None, event["seconds"], event["outlook"]
+            self.since, self.usual = None, event["seconds"]
         elif kind == "warning":
             self._warn(event["message"])
         elif kind == "failed":

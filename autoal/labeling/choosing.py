@@ -48,8 +48,7 @@ def choose(session: Session, batch_size: int, say: Callable[[Event], None]) -> N
             if query is None:
                 break
             _write_guesses(session, query)
-            said = {"seconds": time.perf_counter() - began, "outlook": _outlook(session)}
-            say({"event": "chosen", "round": session.n_rounds, **said})
+            say({"event": "chosen", "seconds": time.perf_counter() - began})
         say({"event": "done"})
     except AutoALError as error:
         say({"event": "failed", "message": str(error)})
@@ -86,17 +85,6 @@ def _write_guesses(session: Session, query: Query) -> None:
             confidence = best.values.tolist()
     record = {"round": number, "ids": query.ids.tolist(), "labels": labels, "confidence": confidence}
     append_line(session.folder / GUESSES, record)
-
-
-def _outlook(session: Session) -> str | None:
-    """What the stopping rules say, in a sentence, where this version has them."""
-    outlook = getattr(session, "outlook", None)
-    if outlook is None:
-        return None
-    try:
-        return str(outlook())
-    except AutoALError:  # too few labels, say
-        return None
 
 
 @contextlib.contextmanager

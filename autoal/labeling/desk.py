@@ -9,6 +9,7 @@ from typing import Any
 from autoal.errors import InvalidInput
 from autoal.labeling.chooser import Chooser
 from autoal.labeling.choosing import guesses_of
+from autoal.labeling.gains import gains, outlook
 from autoal.labeling.keys import keys_of
 from autoal.labeling.looks import Looks, Picture
 from autoal.labeling.options import Notes
@@ -37,7 +38,8 @@ class Desk:
         self._looks = Looks(session, session.history()[0]["data"])
         self._space = LabelSpace(session.task, session.classes)
         self._guesses: dict[int, dict[str, tuple[Any, float]]] = {}
-        self._guessed_rounds = -1
+        self._outlook: str | None = None
+        self._looked_at = -1
         self._ids = session.ids
         self._chooser.check()
 
@@ -136,6 +138,7 @@ class Desk:
         with self._lock:
             session, standing, state = self._session, self._chooser.standing, self._session.state()
             status = session.status()
+            self._look_again(status["rounds"])
             rows = list(state.pending)
             number = state.pending[rows[0]] if rows else len(state.asks) - 1
             asked = [row for row, latest in state.asked.items() if latest == number]
@@ -157,23 +160,26 @@ class Desk:
                 "items": [self._item(row, state.pending[row]) for row in rows[:AHEAD]],
                 "choosing": None if began is None else {"for": time.monotonic() - began, "usual": standing.usual},
                 "failed": standing.failed,
-                "says": self._says(),
-                "outlook": standing.outlook,
+                "says": gains(session, state, self._ids, self._guesses),
+                "outlook": self._outlook,
                 "can_undo": bool(state.answers),
             }
 
     def _item(self, row: int, number: int) -> dict[str, Any]:
-        label, confidence = self._guess(number).get(str(self._ids[row]), (None, None))
+        label, confidence = self._guesses.get(number, {}).get(str(self._ids[row]), (None, None))
         guess = None if label is None else {"name": _plain(label), "confidence": confidence}
         return {"row": row, "name": str(self._ids[row]), "round": number + 1, "guess": guess, **self._looks.of(row)}
 
-    def _guess(self, number: int) -> dict[str, tuple[Any, float]]:
-        if number not in self._guesses and self._guessed_rounds < number:
-            self._guesses, self._guessed_rounds = guesses_of(self._session.folder), number
-        return self._guesses.get(number, {})
+    def _look_again(self, rounds: int) -> None:
+        """What is read once for each batch: guesses for it, and the outlook."""
+        if rounds != self._looked_at:
+            self._guesses, self._outlook = guesses_of(self._session.folder), outlook(self._session)
+            # Guesses are written right after the batch; until they are there, look again.
+            self._looked_at = rounds if rounds - 1 in self._guesses or self._cold(rounds - 1) else -1
 
-    def _says(self) -> list[str]:
-        return []
+    def _cold(self, number: int) -> bool:
+        """Whether a batch was chosen without a model."""
+        return number < 0 or "cold_start" in self._session.state().asks[number]["diagnostics"]
 
 
 def first_batch(session: Session, batch_size: int) -> None:

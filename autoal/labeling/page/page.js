@@ -93,12 +93,12 @@ const current = () => (view?.phase === "labeling" && shown === view.items[0].row
 
 function answer(name) {
   const item = current();
-  if (item) send("api/label", { row: item.row, label: name }, `${name}: ${item.name}`);
+  if (item) send("api/label", { row: item.row, label: name }, `You said ${name} for ${item.name}.`);
 }
 function skip(foreign) {
   const item = current();
   if (!item || (foreign && view.task === "regression")) return;
-  send("api/skip", { row: item.row, foreign }, `${foreign ? "none of these" : "skipped"}: ${item.name}`);
+  send("api/skip", { row: item.row, foreign }, `You ${foreign ? "said none of these for" : "skipped"} ${item.name}.`);
 }
 function undo() {
   if (view?.can_undo) send("api/undo", {}, "The last answer is taken back.");
@@ -224,8 +224,9 @@ function drawClasses() {
       button.type = "button";
       button.append(make("span", name, "label"));
       if (key) {
-        button.append(make("kbd", key));
         button.setAttribute("aria-keyshortcuts", key);
+        if (key === name.toLowerCase()) button.className = "own-key";
+        else button.append(make("kbd", key));
       }
       button.addEventListener("click", () => answer(name));
       return button;
@@ -308,7 +309,9 @@ function drawPause(before) {
 }
 
 function drawKeys() {
-  const pairs = view.classes.filter(({ key }) => key).map(({ name, key }) => [key, name]);
+  const pairs = view.classes.filter(({ name, key }) => key && key !== name.toLowerCase()).map(({ name, key }) => [key, name]);
+  const own = view.classes.filter(({ name, key }) => key && key === name.toLowerCase());
+  if (own.length) pairs.unshift([own.length > 1 ? `${own[0].key} … ${own.at(-1).key}` : own[0].key, "the class of that name"]);
   if (view.task !== "regression") pairs.push(["o", "none of these"]);
   pairs.push(["s", "skip"], ["u", "undo the last answer"], ["g", "show or hide the model's guess"]);
   if (view.can_add) pairs.push(["n", "name another class"]);
