@@ -164,6 +164,8 @@ def undo(
 
     Example: autoal undo runs/leaves --count 3
     """
+    from autoal.session.session import Session
+
     session = Session.open(folder)
     undone = session.undo(count)
     labeled, pending, skipped = session.labeled, set(session.pending), session.skipped
