@@ -71,7 +71,7 @@ def _write_guesses(session: Session, query: Query) -> None:
     selector = session.selector
     if selector is None:
         return
-    at = torch.from_numpy(np.asarray(query.indices, dtype=np.int64))
+    at = torch.from_numpy(np.array(query.indices, dtype=np.int64))
     number = session.n_rounds - 1
     labels: list[Any]
     confidence: list[Any]

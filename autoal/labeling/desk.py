@@ -121,11 +121,13 @@ class Desk:
         return self._session.task != "regression" and self._session.classes is None
 
     def classes(self) -> list[Label]:
-        """In the order of the page: those fixed, or those that were named, and then others that labels have."""
-        if self._session.classes is not None:
-            return self._session.classes
-        seen = dict.fromkeys([*self._notes.added, *self._session.labeled.values()])
-        return [] if self._session.task == "regression" else list(seen)
+        """In the order they were named in, then others that labels have; none in a regression."""
+        if self._session.task == "regression":
+            return []
+        fixed = self._session.classes
+        known = self._session.labeled.values() if fixed is None else fixed
+        named = [label for label in self._notes.added if fixed is None or label in fixed]
+        return list(dict.fromkeys([*named, *known]))
 
     def picture(self, row: int) -> Picture:
         """Raises InvalidInput for a row that is not in the pool, or no picture."""

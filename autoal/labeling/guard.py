@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+
 __all__ = ["MOST_BODY", "TOKEN_HEADER", "Guard"]
 
 Scope = MutableMapping[str, Any]
@@ -18,10 +20,6 @@ HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_BODY = 64 * 1024
 """Bytes of a request's body: an answer is a line. Nothing is uploaded."""
 NOTEBOOKS = "http://localhost:* http://127.0.0.1:* https://localhost:* https://127.0.0.1:* vscode-webview:"
-
-
-class _TooLarge(Exception):
-    pass
 
 
 class Guard:
@@ -59,12 +57,9 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        started = False
 
         async def sent(message: MutableMapping[str, Any]) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 message = {**message, "headers": [*message.get("headers", []), *self._headers]}
             await send(message)
 
@@ -79,14 +74,10 @@ class Guard:
             message = await receive()
             count += len(message.get("body", b""))
             if count > MOST_BODY:
-                raise _TooLarge
+                raise HTTPException(413, f"wanted at most {MOST_BODY} bytes")
             return message
 
-        try:
-            await self._app(scope, received, sent)
-        except _TooLarge:
-            if not started:
-                await _refuse(sent, 413, f"wanted at most {MOST_BODY} bytes")
+        await self._app(scope, received, sent)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason, where the request is turned away."""

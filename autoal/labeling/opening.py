@@ -74,9 +74,10 @@ def _created(
     X, ids, y, said = read_pool(source, options.target, options.id_column, drop)
     if drop:
         said.append(f"neither shown nor used: {', '.join(repr(name) for name in drop)}")
-    notes = Notes(folder / "label.json", source=source.name, digest=digest_of(source), model=model)
+    named = class_names(options.classes)
+    notes = Notes(folder / "label.json", source=source.name, digest=digest_of(source), model=model, added=named or [])
     session = Session.create(
-        folder, X, y=y, ids=ids, classes=class_names(options.classes), candidates=portfolio(options.candidates),
+        folder, X, y=y, ids=ids, classes=named, candidates=portfolio(options.candidates),
         model=made, task=options.task or "auto", search=None if options.audit is None else {"audit": options.audit},
         random_state=options.seed,
     )  # fmt: skip

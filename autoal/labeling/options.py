@@ -54,7 +54,7 @@ class Notes:
     batch_size: int = BATCH_SIZE
     options: dict[str, Any] = field(default_factory=dict)
     added: list[Any] = field(default_factory=list)
-    """Classes that were named in the page, in their order."""
+    """Classes that were named on the command line or in the page, in the order of the page."""
 
     @classmethod
     def read(cls, folder: Path) -> Notes:
