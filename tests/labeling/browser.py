@@ -76,7 +76,7 @@ def now_shown(page: Any, before: str | None = None) -> str:
         "(before) => !document.getElementById('desk').hidden && document.getElementById('item').dataset.name"
         " && document.getElementById('item').dataset.name !== before && !document.querySelector('[aria-busy]')",
         arg=before,
-        timeout=120_000,
+        timeout=300_000,
     )
     return str(page.get_attribute("#item", "data-name"))
 

@@ -184,7 +184,7 @@ def test_hostile_names_classes_and_texts_are_text(
     for _ in range(6):
         page.keyboard.press("s")
         page.wait_for_function(
-            "(n) => document.getElementById('counts').textContent.includes(n)", arg=f"{len(seen)} sk"
+            "(n) => document.getElementById('counts').textContent.includes(n)", arg=f"{len(seen)} skipped"
         )
         seen |= {now_shown(page)} if len(seen) < 7 else set()
     assert nasty.name in seen
@@ -197,12 +197,12 @@ def test_by_keyboard_alone(tmp_path: Path, chrome: Any, commands: Callable[..., 
     wrong = quiet(page)
     page.goto(commands(picture_folder(tmp_path / "p", 12), "--batch-size", "4").url)
     name = now_shown(page)
-    for number, kind in enumerate(("left", "right"), start=1):
+    for kind in ("left", "right"):
         page.keyboard.press("n")
         page.keyboard.type(f"{kind} soup")  # letters that are keys elsewhere
         page.keyboard.press("Enter")
         page.wait_for_function(
-            "(n) => document.querySelectorAll('#classes button').length === n", arg=1 + (kind == "right")
+            "(n) => document.querySelectorAll('#classes button').length === n", arg=("left", "right").index(kind) + 1
         )
         page.keyboard.press("Escape")
     page.keyboard.press("?")
