@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from autoal.errors import AutoALWarning, DataMissing, InvalidInput
 from autoal.labeling.options import Options
-from autoal.labeling.serving import Server, open_browser
+from autoal.labeling.page_server import Server, open_browser
 from autoal.session.folder import is_session
 
 if TYPE_CHECKING:

@@ -21,14 +21,11 @@ def gains(session: Session, state: State, ids: list[Any], guesses: Guesses) -> l
     counted = [] if session.task == "regression" else _right(state, ids, guesses)
     if counted:
         last, right, answered = counted[-1]
-        parts = [f"of your answers to batch {last + 1} the model had guessed {right} of {answered} beforehand"]
+        text = f"The model had guessed {right} of your {answered} answers to batch {last + 1} beforehand"
         if len(counted) > 1:
             first, right, answered = counted[0]
-            parts.append(f"of batch {first + 1} {right} of {answered}")
-        text = ", ".join(parts)
-        said.append(
-            f"{text[0].upper()}{text[1:]}; it asks for points that it finds hard, so on the others it does better."
-        )
+            text += f", and {right} of {answered} to batch {first + 1}"
+        said.append(f"{text}. It asks for points that are hard, so this is no accuracy on the rest.")
     audits = [record["diagnostics"]["audit"]["says"] for record in state.asks if "audit" in record["diagnostics"]]
     if audits:
         said.append(f"The audit: {audits[-1]}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from autoal.errors import AutoALWarning, InvalidInput
 from autoal.labeling.options import Notes
-from autoal.labeling.serving import Server
+from autoal.labeling.page_server import Server
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `autoal --help` comes by here
     from autoal.session import Session

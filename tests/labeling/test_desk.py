@@ -144,7 +144,7 @@ def test_the_next_batch_comes_with_guesses_made_before_its_answers(tmp_path: Pat
     assert set(guesses_of(session.folder)) == {1}
     answered(desk, 6)
     (said,) = desk.view()["says"]
-    assert said.startswith("Of your answers to batch 2 the model had guessed") and "of 6" in said
+    assert said.startswith("The model had guessed ") and "of your 6 answers to batch 2 beforehand" in said
 
 
 def test_when_all_is_answered_the_page_says_so(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from autoal import Session
 from autoal.errors import InvalidInput, RunError
 from autoal.labeling import show
 from autoal.labeling.chooser import InProcess
-from autoal.labeling.serving import Server
+from autoal.labeling.page_server import Server
 from tests.labeling.problems import picture_session, waited
 from tests.session.problems import NAMES, X, named
 
