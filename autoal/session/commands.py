@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.session.session import Session
     from autoal.session.state import Told
 
-__all__ = ["query", "report", "tell", "undo"]
+__all__ = ["outlook", "query", "report", "tell", "undo"]
 
 OUTPUTS = (".json", ".csv", ".jsonl")
 
@@ -179,6 +179,17 @@ def undo(
             stands = "open again" if name in pending else "without an answer"
         console.print(escape(f"{name}: {stands}"))
     console.print(escape(f"{len(undone)} taken back; {_standing(session)}"))
+
+
+def outlook(folder: Path, labels: int | None, rule: str | None) -> None:
+    """What more labels may bring to a session, as `autoal outlook` says it."""
+    from autoal.session.session import Session
+
+    session = Session.open(folder)
+    found = session.outlook(labels) if rule is None else session.outlook(labels, rule=rule)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(escape(found.says))
+    console.print(escape(f"rule: {found.rule}: {found.why}"))
 
 
 def report(folder: Path) -> None:
