@@ -61,10 +61,13 @@ class InProcess:
         self._command = [sys.executable, "-m", "autoal.labeling.choosing", str(folder), "--batch-size", str(batch_size)]
         self._command += [] if model is None else ["--model", model]
         self._process: subprocess.Popen[str] | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def check(self) -> None:
         with self._lock:
+            if self._closed:
+                return
             if self._process is None or self._process.poll() is not None:
                 self._start()
             assert self._process is not None and self._process.stdin is not None
@@ -92,11 +95,9 @@ class InProcess:
         if code and not self._closed:
             self.standing.take({"event": "failed", "message": f"the process that trains has ended (exit code {code})"})
 
-    _closed = False
-
     def close(self) -> None:
-        self._closed = True
         with self._lock:
+            self._closed = True
             if self._process is not None:
                 self._process.kill()  # what it writes is whole or absent
                 self._process.wait()

@@ -23,6 +23,8 @@ AHEAD = 5
 """Points sent at once: the one to label, and some that a page may load beforehand."""
 SKIPPED = "skipped in the page"
 MOST_CLASSES = 500
+PATIENCE_S = 1.5
+"""After which the process that chooses is started, where there is something to label meanwhile."""
 
 
 class Superseded(InvalidInput):
@@ -41,7 +43,13 @@ class Desk:
         self._outlook: str | None = None
         self._looked_at = -1
         self._ids = session.ids
-        self._chooser.check()
+        if session.pending:
+            # Another process that loads torch would take the processor from the first picture, and has time.
+            later = threading.Timer(PATIENCE_S, chooser.check)
+            later.daemon = True
+            later.start()
+        else:
+            chooser.check()
 
     # --- answers ----------------------------------------------------------------------------------------------
 
