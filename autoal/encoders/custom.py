@@ -18,7 +18,7 @@ from autoal.encoders.reduction import Reduction, row_sample
 from autoal.errors import AutoALError, InvalidInput
 from autoal.rng import isolated
 
-__all__ = ["CustomEncoder", "check_encoder", "load_encoder"]
+__all__ = ["CustomEncoder", "check_encoder", "load_encoder", "load_named", "made_without_arguments"]
 
 WIDE = 1000
 """A result with more columns is reduced: distances cost time in proportion, and say no more."""
@@ -56,12 +56,22 @@ def load_encoder(path: str) -> Any:
     Modules in the working directory are found too. A class is made into an object without arguments, anything else
     is used as it is. Raises InvalidInput where the path leads nowhere, or to something that is no encoder.
     """
+    found = load_named(path, "encoder", ACCEPTED)
+    if isinstance(found, type):
+        found = made_without_arguments(found, path, "encoder")
+    check_encoder(found)
+    return found
+
+
+def load_named(path: str, what: str, accepted: str) -> Any:
+    """What lies at an import path. `what` it is to be, and what is `accepted` as one, are for messages: InvalidInput
+    where the path leads nowhere, or to a module."""
     module_name, colon, attribute = path.partition(":")
     if not colon:
         module_name, _, attribute = path.rpartition(".")
     if not module_name or not attribute:
-        raise InvalidInput(f"got {path!r} as encoder; wanted an import path such as 'my_module:my_encoder'")
-    found: Any = _module(module_name, path)
+        raise InvalidInput(f"got {path!r} as {what}; wanted an import path such as 'my_module:my_{what}'")
+    found: Any = _module(module_name, path, what)
     for part in attribute.split("."):
         try:
             found = getattr(found, part)
@@ -69,23 +79,25 @@ def load_encoder(path: str) -> Any:
             # Text after a dot may be a module nobody has imported yet.
             nested = f"{getattr(found, '__name__', '')}.{part}"
             if type(found) is type(sys) and _is_module(nested):
-                found = _module(nested, path)
+                found = _module(nested, path, what)
                 continue
             raise InvalidInput(
-                f"got {path!r} as encoder, but {module_name!r} has no {attribute!r}; wanted the name of {ACCEPTED}"
+                f"got {path!r} as {what}, but {module_name!r} has no {attribute!r}; wanted the name of {accepted}"
             ) from None
-    if isinstance(found, type):
-        try:
-            found = found()
-        except Exception as error:
-            raise InvalidInput(
-                f"got the class {path!r} as encoder, which cannot be made without arguments ({_words(error)}); name an "
-                "object of it instead, e.g. `encoder = ...` in your module"
-            ) from error
     if type(found) is type(sys):
-        raise InvalidInput(f"got the module {path!r} as encoder; wanted a name in it, such as '{path}:my_encoder'")
-    check_encoder(found)
+        raise InvalidInput(f"got the module {path!r} as {what}; wanted a name in it, such as '{path}:my_{what}'")
     return found
+
+
+def made_without_arguments(kind: type, path: str, what: str) -> Any:
+    """An object of a class. Raises InvalidInput where it wants arguments."""
+    try:
+        return kind()
+    except Exception as error:
+        raise InvalidInput(
+            f"got the class {path!r} as {what}, which cannot be made without arguments ({_words(error)}); name an "
+            f"object of it instead, e.g. `{what} = ...` in your module"
+        ) from error
 
 
 def _is_module(name: str) -> bool:
@@ -95,7 +107,7 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def _module(name: str, path: str) -> Any:
+def _module(name: str, path: str, what: str) -> Any:
     here = os.getcwd()
     added = here not in sys.path and "" not in sys.path
     if added:  # a console script does not look where it was called from, and there the user's module is
@@ -104,8 +116,8 @@ def _module(name: str, path: str) -> Any:
         return importlib.import_module(name)
     except Exception as error:
         raise InvalidInput(
-            f"got {path!r} as encoder, but {name!r} cannot be imported ({_words(error)}); wanted an import path such "
-            "as 'my_module:my_encoder', with my_module.py in this folder or installed"
+            f"got {path!r} as {what}, but {name!r} cannot be imported ({_words(error)}); wanted an import path such "
+            f"as 'my_module:my_{what}', with my_module.py in this folder or installed"
         ) from error
     finally:
         if added and here in sys.path:

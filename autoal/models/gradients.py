@@ -14,7 +14,6 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
 
 from autoal import rng
 from autoal.compute import CHUNK_BYTES, chunks
@@ -142,6 +141,8 @@ def gradient_norms(module: nn.Module, x: Tensor) -> Tensor:
     All trainable parameters, normalisation layers included, one gradient a point in chunks; of more than 20 classes
     the five most likely count in the average, their probabilities scaled to 1.
     """
+    from torch.func import functional_call, grad, vmap  # takes a while to import, and few ask for it
+
     weights = {name: value.detach() for name, value in module.named_parameters() if value.requires_grad}
     fixed = {name: value.detach() for name, value in module.named_parameters() if not value.requires_grad}
     fixed |= dict(module.named_buffers())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,28 @@ from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.labels import LabelSpace
 from autoal.session.state import OUT_OF_CLASS, Record, State
+from autoal.session.watching import watched
 
-__all__ = ["Asking", "pending_query"]
+__all__ = ["Asked", "Asking", "pending_query"]
+
+
+class Asked(NamedTuple):
+    """A batch that nobody knows of yet."""
+
+    query: Query
+    selector: AutoAL | None
+    """What chose it; None in a cold start."""
+    record: Record
+    """The line of the journal."""
+    device: Any = None
+    """The device of the session, which a checkpoint keeps; this process may have used another."""
+
+    def remember(self, folder: Folder) -> None:
+        """Puts what the search remembers on the disk, which has to be there before the line that names it."""
+        if self.selector is not None:
+            used, self.selector.device = self.selector.device, self.device
+            folder.save(self.selector, self.record["checkpoint"])
+            self.selector.device = used
 
 
 @dataclass(frozen=True)
@@ -34,13 +54,11 @@ class Asking:
     rows: Rows
     state: State
 
-    def ask(
-        self, batch_size: int, *, model: Any, device: Any, progress: Any, embeddings: Any, probs: Any
-    ) -> tuple[Query, AutoAL | None, Record]:
-        """The batch, the selector that chose it (None in a cold start), and the line of the journal."""
+    def ask(self, batch_size: int, *, model: Any, device: Any, progress: Any, embeddings: Any, probs: Any) -> Asked:
+        """The batch. Nothing is written."""
         began, number = perf_counter(), len(self.state.asks)
         seed = derive_seed(self.manifest["seed"], "ask", number)
-        selector, checkpoint = None, self.state.checkpoint
+        selector, checkpoint, kept_device = None, self.state.checkpoint, None
         cold = self._cold()
         if cold is not None:
             closed = [*self.state.labels, *self.state.skipped, *self.state.pending]
@@ -51,13 +69,10 @@ class Asking:
             )  # fmt: skip
         else:
             selector = self._selector(model)
-            saved_device, selector.random_state, selector.progress = selector.device, seed, progress
-            selector.device = device or saved_device
+            kept_device, selector.random_state, selector.progress = selector.device, seed, progress
+            selector.device = device or kept_device
             query = self._search(selector, batch_size, embeddings, probs)
-            used, selector.device = selector.device, saved_device
             checkpoint = f"round-{number:04d}"
-            self.folder.save(selector, checkpoint)
-            selector.device = used
         record: Record = {
             "event": "ask",
             "round": number,
@@ -74,7 +89,9 @@ class Asking:
             "versions": package_versions(),
             "time": now(),
         }
-        return query, selector, record
+        if selector is not None:
+            record["stopping"] = watched(selector, query, self.state.asks, self.manifest["seed"])
+        return Asked(query, selector, record, kept_device)
 
     def _cold(self) -> str | None:
         """Why there is nothing to learn from; None where there is."""

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from autoal.data import as_rows
-from autoal.data.sources import LABEL_COLUMNS, Pictures, read_frame
-from autoal.data.texts import is_texts
-from autoal.encoders import load_encoder
 from autoal.errors import DataMissing, InvalidInput
-from autoal.selectors import Query
-from autoal.session.exports import read_answers
 from autoal.session.folder import is_session
-from autoal.session.ids import Ids
-from autoal.session.labels import LabelSpace
-from autoal.session.session import Session
-from autoal.session.state import Told
 
-__all__ = ["query", "report", "tell"]
+if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
+    from autoal.selectors import Query
+    from autoal.session.session import Session
+    from autoal.session.state import Told
+
+__all__ = ["outlook", "query", "report", "tell", "undo"]
 
 OUTPUTS = (".json", ".csv", ".jsonl")
 
@@ -83,6 +76,11 @@ def query(
     Example: autoal query runs/leaves --pool leaves.npy --batch-size 50 --out tasks.json
     Example: autoal query runs/reviews --pool reviews.csv --id review --target stars --batch-size 20
     """
+    from autoal.encoders import load_encoder
+    from autoal.session.labels import LabelSpace
+    from autoal.session.pools import class_names, portfolio, read_labels, read_pool
+    from autoal.session.session import Session
+
     if out is not None:
         _check_output(out)
     further = None if show is None else _further_fields(show, id)
@@ -109,16 +107,16 @@ def query(
     elif pool is None:
         raise DataMissing(f"{folder} holds no session yet; name all points with --pool to make one")
     else:
-        X, ids, y, said = _pool(pool, target, id, [part.strip() for part in drop.split(",")] if drop else [])
+        X, ids, y, said = read_pool(pool, target, id, [part.strip() for part in drop.split(",")] if drop else [])
         for sentence in said:
             errors.print(escape(sentence))
-        named = _class_names(classes)
+        named = class_names(classes)
         if labels is not None:
             if y is not None:
                 raise InvalidInput("got --labels and --target; wanted one of them")
-            y = _labels(labels, id, X, ids, LabelSpace(task or "classification", named))
+            y = read_labels(labels, id, X, ids, LabelSpace(task or "classification", named))
         session = Session.create(
-            folder, X, y=y, ids=ids, classes=named, candidates=_portfolio(candidates), task=task or "auto",
+            folder, X, y=y, ids=ids, classes=named, candidates=portfolio(candidates), task=task or "auto",
             search=None if audit is None else {"audit": audit}, random_state=seed, device=device or "auto",
             encoder=made, progress=progress,
         )  # fmt: skip
@@ -149,13 +147,55 @@ def tell(
 
     Example: autoal tell runs/leaves export.json
     """
+    from autoal.session.session import Session
+
     session = Session.open(folder)
     told = session.tell_file(file, id=id, label=label, cancelled=cancelled, correct=correct)
     Console(soft_wrap=True, highlight=False).print(escape(f"{_said(told)}; {_standing(session)}"))
 
 
+def undo(
+    folder: Folder,
+    count: Annotated[int, typer.Option(help="Answers to take back, the latest first.", min=1)] = 1,
+) -> None:
+    """Take back the last answers of a session: labels, corrections and skips, one point each.
+
+    A point that was asked for is open again; a corrected one has its earlier label.
+
+    Example: autoal undo runs/leaves --count 3
+    """
+    from autoal.session.session import Session
+
+    session = Session.open(folder)
+    undone = session.undo(count)
+    labeled, pending, skipped = session.labeled, set(session.pending), session.skipped
+    console = Console(soft_wrap=True, highlight=False)
+    for name in dict.fromkeys(undone):
+        if name in labeled:
+            stands = f"labeled {labeled[name]!r} again"
+        elif name in skipped:
+            stands = f"skipped ({skipped[name]}) again"
+        else:
+            stands = "open again" if name in pending else "without an answer"
+        console.print(escape(f"{name}: {stands}"))
+    console.print(escape(f"{len(undone)} taken back; {_standing(session)}"))
+
+
+def outlook(folder: Path, labels: int | None, rule: str | None) -> None:
+    """What more labels may bring to a session, as `autoal outlook` says it."""
+    from autoal.session.session import Session
+
+    session = Session.open(folder)
+    found = session.outlook(labels) if rule is None else session.outlook(labels, rule=rule)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(escape(found.says))
+    console.print(escape(f"rule: {found.rule}: {found.why}"))
+
+
 def report(folder: Path) -> None:
     """The report of a session, as `autoal report` makes it."""
+    from autoal.session.session import Session
+
     session = Session.open(folder)
     console = Console(soft_wrap=True, highlight=False)
     page = session.report()
@@ -171,19 +211,6 @@ def _standing(session: Session) -> str:
 def _said(told: Told) -> str:
     parts = [f"{count} {name}" for name, count in told._asdict().items() if count]
     return ", ".join(parts) or "no answers"
-
-
-def _portfolio(candidates: str | None) -> str | list[str]:
-    """A portfolio by its name, or a list of strategies."""
-    name = candidates or "default"
-    return name if name in ("default", "fast", "all") else [part.strip() for part in name.split(",")]
-
-
-def _class_names(classes: str | None) -> list[Any] | None:
-    """Classes as a file of labels would have them: integers where all look like integers."""
-    if classes is None:
-        return None
-    return LabelSpace("classification", None).read([part.strip() for part in classes.split(",")])
 
 
 def _check_output(path: Path) -> None:
@@ -208,73 +235,10 @@ def _deliver(asked: Query, out: Path | None, further: dict[Any, Any] | None) -> 
 
 def _further_fields(path: Path, id: str | None) -> dict[str, dict[str, str]]:
     """Fields of a task by id, written as text."""
+    from autoal.data.sources import read_frame
+
     frame = read_frame(path, as_text=True)
     column = id or "id"
     if column not in frame.columns:
         raise InvalidInput(f"{path} has the columns {list(frame.columns)}; wanted {column!r} among them, or --id")
     return {str(row.pop(column)): row for row in frame.to_dict("records")}  # type: ignore[misc]
-
-
-def _pool(
-    path: Path, target: str | None, id: str | None, drop: list[str]
-) -> tuple[Any, list[Any] | None, Any, list[str]]:
-    """X, ids and labels in a file of points or a folder of pictures, and what was taken for what, in sentences."""
-    if path.suffix == ".npy" or path.is_dir():
-        if target is not None or id is not None or drop:
-            raise InvalidInput(
-                "--target, --id and --drop name columns of a table; for a .npy pool or a folder give --labels"
-            )
-        if path.is_dir():
-            return path, Pictures(path).names, None, [f"the ids are the names of the pictures below {path}"]
-        return path, None, None, []
-    if path.suffix not in (".csv", ".tsv", ".parquet"):
-        raise InvalidInput(f"got {str(path)!r}; wanted .npy, .csv, .tsv, .parquet, or a folder of pictures")
-    frame = read_frame(path)
-    said = []
-    columns = [str(column) for column in frame.columns]
-    frame.columns = pd.Index(columns)
-    if id is None and target != "id" and "id" not in drop and "id" in columns and frame["id"].is_unique:
-        id = "id"
-        said.append("the column 'id' is taken for the ids (--id names another, --drop id leaves it out)")
-    for option, column in (("--target", target), ("--id", id), *(("--drop", column) for column in drop)):
-        if column is not None and column not in columns:
-            raise InvalidInput(f"{path} has the columns {columns}; wanted {option} {column!r} among them")
-    ids = None if id is None else frame.pop(id).tolist()
-    y = None if target is None else frame.pop(target)
-    frame = frame.drop(columns=[column for column in drop if column in frame.columns])
-    looks = [column for column in frame.columns if column.lower() in LABEL_COLUMNS]
-    if looks and y is None:
-        if frame[looks[0]].notna().any():
-            raise InvalidInput(
-                f"the column {looks[0]!r} of {path} looks like labels, and would be an input; wanted --target "
-                f"{looks[0]} where it holds those there are, or --drop {looks[0]}"
-            )
-        frame = frame.drop(columns=looks[:1])
-        said.append(f"the column {looks[0]!r} is empty, and was left out")
-    if frame.shape[1] == 0:
-        raise InvalidInput(f"{path} has no column beside those of ids and labels; wanted the rows themselves too")
-    X: Any = frame
-    if frame.shape[1] == 1 and is_texts(frame.iloc[:, 0]):
-        X = pd.Series(frame.iloc[:, 0].tolist(), dtype=object)
-        said.append(f"the rows are the texts of the column {frame.columns[0]!r}")
-    return X, ids, None if y is None else y.astype(object).where(y.notna(), None).to_numpy(), said
-
-
-def _labels(path: Path, id: str | None, X: Any, ids: list[Any] | None, space: LabelSpace) -> Any:
-    """y of full length from a file of labels: those of a .npy file, or None where the file names no label."""
-    if path.suffix == ".npy":
-        try:
-            return np.load(path, allow_pickle=False)
-        except FileNotFoundError as error:
-            raise DataMissing(f"{str(path)!r} is not there; check the path") from error
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"{str(path)!r} cannot be read as an array of labels ({error})") from error
-    answers = [answer for answer in read_answers(path, id=id) if answer.skip is None]
-    names = Ids(ids, len(as_rows(X)))
-    y = np.full(len(names), None, dtype=object)
-    for answer, label in zip(answers, space.read([answer.label for answer in answers]), strict=True):
-        row = names.row(answer.id)
-        if row is None:
-            raise InvalidInput(f"{answer.where}{answer.id!r} is not among the {len(names)} ids of the pool")
-        y[row] = label
-    return y

@@ -20,11 +20,13 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoal.disk import append_line, dumps, locked, read_jsonl, write_atomic
 from autoal.errors import AutoALWarning, DataMissing, RunError
-from autoal.selectors import AutoAL
+
+if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
+    from autoal.selectors import AutoAL
 
 __all__ = ["Folder", "being_made", "is_session"]
 
@@ -114,6 +116,8 @@ class Folder:
         os.rename(made, target)
 
     def load(self, name: str, model: Any) -> AutoAL:
+        from autoal.selectors import AutoAL
+
         return AutoAL.load(self.path / "checkpoints" / name, model=model)
 
     def forget(self, *kept: str) -> None:

@@ -12,14 +12,15 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from autoal.data import as_rows
+from autoal.data import Rows, as_rows
 from autoal.disk import dumps
 from autoal.encoders import check_encoder
 from autoal.errors import AutoALError, InvalidInput, PoolExhausted, shown
 from autoal.selectors import AutoAL, Query
 from autoal.selectors.checks import integer
+from autoal.session.ahead import choosing, due, labels_at_asks
 from autoal.session.answers import Answer, answers_of, listed, settle
-from autoal.session.asking import Asking, pending_query
+from autoal.session.asking import Asked, Asking, pending_query
 from autoal.session.creating import make_session, now, package_versions
 from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.exports import read_answers
@@ -27,7 +28,10 @@ from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.inputs import load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace
+from autoal.session.outlook import MOMENTS, Outlook, outlook_of
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
+from autoal.session.watching import rounds_of
+from autoal.stopping import DEFAULT, Rule, parse_rule
 from autoal.strategies.base import check_batch_size
 
 __all__ = ["Session"]
@@ -71,6 +75,7 @@ class Session:
         self._ids = Ids(json.loads(named.read_text(encoding="utf-8")) if self._manifest["ids"] else None, count)
         self._rows: Any = None
         self._replayed, self._read_bytes = State(), -1
+        self._looked: dict[Any, Outlook] = {}
         self.selector: AutoAL | None = None
         """The AutoAL of the latest `ask` of this process, to look into (`leaderboard()`, `model_`); None before."""
 
@@ -176,15 +181,44 @@ class Session:
                     f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
                 )
             check_batch_size(batch_size, left)
-            asking = Asking(self._folder, self._manifest, self._ids, self._space, self._inputs(), state)
-            query, self.selector, record = asking.ask(
+            asked = self._asking(state).ask(
                 batch_size, model=self._model, device=self._device, progress=self._progress, embeddings=embeddings,
                 probs=probs,
             )  # fmt: skip
-            before = state.checkpoint
-            self._write(record, state)
-            self._folder.forget(before, state.checkpoint)
-        return query
+            self._keep(asked, state)
+        return asked.query
+
+    def ask_ahead(self, batch_size: int) -> Query | None:
+        """The next batch, once half of the latest one has an answer; None before, and where no point is left.
+
+        It is what `ask` would have given right after the answer that made it half, whatever is told while it is being
+        chosen, and however often the process is killed meanwhile: a function of the journal, and not of the time it
+        takes. So nobody waits for it, at the price of a model that has not seen the other half. Answers may be told
+        all along, by this and by other processes. Where fewer than `batch_size` points are left it asks for those.
+        A session without a batch gets its first one.
+
+        Raises what `ask` does, and RunError where another process is choosing this batch.
+        """
+        batch_size = integer(batch_size, "batch_size")
+        check_batch_size(batch_size, batch_size)
+        with choosing(self._folder):
+            with self._writing():
+                records = self._folder.read()[0]
+            lines = due(records, self._ids)
+            if lines is None:
+                return None
+            past = replayed(records[:lines], self._ids)
+            if past.taken == len(self):
+                return None
+            asked = self._asking(past).ask(
+                min(batch_size, len(self) - past.taken), model=self._model, device=self._device,
+                progress=self._progress, embeddings=None, probs=None,
+            )  # fmt: skip
+            with self._writing() as state:
+                if len(state.asks) > len(past.asks):  # by a call of `ask`: theirs is the next batch
+                    return None
+                self._keep(asked._replace(record={**asked.record, "lines": lines}), state)
+        return asked.query
 
     def pending_query(self) -> Query:
         """Every point that was asked for and has no answer yet, in the order of asking: the same batch again, as far as
@@ -249,6 +283,30 @@ class Session:
             self._write({"event": "relabel", "ids": self._ids.of([row]), "labels": [None], "time": now()}, state)
             return Told(0, 0, 1, 0)
 
+    def undo(self, n: int = 1) -> list[Any]:
+        """Takes back the last `n` answers (labels, corrections, skips, labels taken back); gives their ids, latest
+        first.
+
+        Each point is as it was before that answer: with its earlier label where it was a correction, and pending where
+        the answer was waited for. What was asked for stays asked for, whenever it was; a batch that was asked for after
+        the answer is not taken back. An answer is that of one point, whether it came alone or in a file; answers that
+        changed nothing, and labels that the session was created with, do not count. With the same answers told again
+        the next batch is the one it would have been.
+
+        Raises InvalidInput where there are fewer than `n` answers; then nothing is taken back.
+        """
+        n = integer(n, "n")
+        if n < 1:
+            raise InvalidInput(f"got n={n}; wanted 1 or more answers to take back")
+        with self._writing() as state:
+            if n > len(state.answers):
+                there = f"{len(state.answers)} of them" if state.answers else "none"
+                remedy = f"take back {len(state.answers)} or fewer" if state.answers else "tell one first"
+                raise InvalidInput(f"got n={n} answers to take back, but there are {there}; {remedy}")
+            undone = self._ids.of(state.latest(n))
+            self._write({"event": "undo", "ids": undone, "time": now()}, state)
+        return undone
+
     # --- looking ----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -285,6 +343,38 @@ class Session:
         """id -> reason."""
         skipped = self._state().skipped
         return dict(zip(self._ids.of(skipped), skipped.values(), strict=True))
+
+    @property
+    def rows(self) -> Rows:
+        """The pool, as it was handed over; read when first looked at."""
+        return self._inputs()
+
+    @property
+    def classes(self) -> list[Label] | None:
+        """The classes there are, in their order; None where more may turn up."""
+        return None if self._space.classes is None else list(self._space.classes)
+
+    @property
+    def ids(self) -> list[Any]:
+        """The id of each row."""
+        return self._ids.of(range(len(self)))
+
+    def state(self) -> State:
+        """What the journal amounts to by now, counted in rows of the pool; to look at, not to change."""
+        return self._state()
+
+    @property
+    def needs_this_process(self) -> bool:
+        """Whether its model, its encoder or its rows are objects here, which another process cannot open."""
+        return self._model is not None or self._encoder is not None or self._manifest["data"]["kind"] == "outside"
+
+    def reopened(self) -> Session:
+        """The same session on the same rows, model and encoder, for another thread: one object is for one thread."""
+        other = type(self)(
+            self._folder, model=self._model, encoder=self._encoder, device=self._device, progress=self._progress
+        )
+        other._rows = self._rows
+        return other
 
     def training_set(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows (L,) int64, ascending, and their labels (L,): `model.fit(X[rows], labels)`."""
@@ -333,14 +423,49 @@ class Session:
 
         return write_report(self, estimate=estimate)
 
+    def outlook(self, labels: int | None = None, *, rule: str | Rule = DEFAULT, estimate: bool = True) -> Outlook:
+        """What the next `labels` labels may bring (as many as the latest batch, unless given), and whether it is
+        reasonable to stop, in a sentence (`.says`) and in numbers; `.stop` is True, False, or None where it cannot be
+        told yet, as with few labels.
+
+        It goes by what the journal holds of every batch, and by cross-validation on the labels of the latest batches,
+        which trains the model five times for a batch, once, and is left out where `estimate` is false: then the gain
+        is known from audit points alone. The same journal gives the same outlook, kept while nothing is added.
+        `rule` is one of `autoal.stopping.RULES`, or several, as text: "stable_predictions | budget(labels=500)".
+
+        Raises UnknownName and ConfigError for a rule that is none, InvalidInput for `labels` below 1.
+        """
+        rule = parse_rule(rule)
+        state = self._state()
+        batch = len(state.asks[-1]["ids"]) if state.asks else 10
+        ahead = batch if labels is None else integer(labels, "labels")
+        if ahead < 1:
+            raise InvalidInput(f"got labels={ahead}; wanted how many labels more the outlook is about, 1 or more")
+        key = (self._read_bytes, str(rule), ahead, estimate)
+        if key not in self._looked:
+            values, missing = self._values() if estimate else ({}, " without cross-validation")
+            rounds = rounds_of(state, self._ids, values)
+            self._looked = {
+                key: outlook_of(
+                    rounds, rule=rule, ahead=ahead, labels=len(state.labels), left=len(self) - state.taken,
+                    task=self.task, missing=missing,
+                )
+            }  # fmt: skip
+        return self._looked[key]
+
+    def _values(self) -> tuple[dict[int, float], str]:
+        """Cross-validated values by number of labels at the latest batches, or why there are none."""
+        found = self.cross_validate(self.history()[2][:-1][-MOMENTS:])
+        if isinstance(found, str):
+            return {}, " without cross-validation: " + found[0].lower() + found[1:].rstrip(".")
+        return {int(n): float(v) for n, v in zip(found["labels"], found["value"], strict=True)}, " yet"
+
     def history(self) -> tuple[Record, State, list[dict[int, Label]]]:
         """For the report: the manifest, the state, and what was labeled at each batch and now, by row."""
         state = self._state()
-        now_labeled, moments, then = state.labels, [], State()
-        for record in self._folder.read()[0]:
-            if record["event"] == "ask":
-                moments.append({row: now_labeled[row] for row in then.labels if row in now_labeled})
-            then.apply(record, self._ids)
+        now_labeled = state.labels
+        then = labels_at_asks(self._folder.read()[0], self._ids)
+        moments = [{row: now_labeled[row] for row in labels if row in now_labeled} for labels in then]
         return self._manifest, state, [*moments, dict(now_labeled)]
 
     def cross_validate(self, moments: Sequence[dict[int, Label]]) -> pd.DataFrame | str:
@@ -367,6 +492,17 @@ class Session:
         return f"Session({str(self.folder)!r}: {shown})"
 
     # --- inside -----------------------------------------------------------------------------------------------
+
+    def _asking(self, state: State) -> Asking:
+        return Asking(self._folder, self._manifest, self._ids, self._space, self._inputs(), state)
+
+    def _keep(self, asked: Asked, state: State) -> None:
+        """Puts a batch into the journal. The caller holds the lock."""
+        self.selector = asked.selector
+        before = state.checkpoint
+        asked.remember(self._folder)
+        self._write(asked.record, state)
+        self._folder.forget(before, state.checkpoint)
 
     def _state(self, mend: bool = False) -> State:
         """The state as the journal has it, read again where another process has added to it."""
@@ -396,7 +532,7 @@ class Session:
                 self._write({**record, "source": source, "time": now()}, state)
         return told
 
-    def _inputs(self) -> Any:
+    def _inputs(self) -> Rows:
         if self._rows is None:
             self._rows = load_inputs(self._manifest["data"], self._folder.path)
             self._rows.use(self._encoder)
