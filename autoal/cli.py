@@ -193,6 +193,23 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
         _report(run)
 
 
+@app.command(short_help="When to stop: what more labels may bring.")
+def outlook(
+    run: Annotated[Path, typer.Argument(help="Folder of a session.", show_default=False)],
+    labels: Annotated[
+        int | None, typer.Option(help="How many labels more; as many as the latest batch, unless given.", min=1)
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="When to stop, as 'stable_predictions(threshold=0.98) | budget(labels=500)'.")
+    ] = None,
+) -> None:
+    """Say in a sentence what the next labels of a session may bring, and whether to go on.
+
+    Example: autoal outlook runs/leaves --labels 100
+    """
+    commands.outlook(run, labels, rule)
+
+
 app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
 app.command(short_help="Take the answers in a file into a session.")(commands.tell)
 

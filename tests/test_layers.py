@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "rng", "compute", "disk"},
-    {"outputs", "settings"},
+    {"outputs", "settings", "stopping"},
     {"encoders"},
     {"data"},
     {"models"},

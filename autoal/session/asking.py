@@ -19,6 +19,7 @@ from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.labels import LabelSpace
 from autoal.session.state import OUT_OF_CLASS, Record, State
+from autoal.session.watching import watched
 
 __all__ = ["Asking", "pending_query"]
 
@@ -74,6 +75,8 @@ class Asking:
             "versions": package_versions(),
             "time": now(),
         }
+        if selector is not None:
+            record["stopping"] = watched(selector, query, self.state.asks, self.manifest["seed"])
         return query, selector, record
 
     def _cold(self) -> str | None:

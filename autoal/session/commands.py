@@ -24,7 +24,7 @@ from autoal.session.labels import LabelSpace
 from autoal.session.session import Session
 from autoal.session.state import Told
 
-__all__ = ["query", "report", "tell"]
+__all__ = ["outlook", "query", "report", "tell"]
 
 OUTPUTS = (".json", ".csv", ".jsonl")
 
@@ -152,6 +152,15 @@ def tell(
     session = Session.open(folder)
     told = session.tell_file(file, id=id, label=label, cancelled=cancelled, correct=correct)
     Console(soft_wrap=True, highlight=False).print(escape(f"{_said(told)}; {_standing(session)}"))
+
+
+def outlook(folder: Path, labels: int | None, rule: str | None) -> None:
+    """What more labels may bring to a session, as `autoal outlook` says it."""
+    session = Session.open(folder)
+    found = session.outlook(labels) if rule is None else session.outlook(labels, rule=rule)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(escape(found.says))
+    console.print(escape(f"rule: {found.rule}: {found.why}"))
 
 
 def report(folder: Path) -> None:

@@ -28,6 +28,8 @@ __all__ = ["FEWEST", "cross_validated"]
 FOLDS = 5
 FEWEST = 10
 """Below so many labels an estimate says nothing."""
+REMEMBERED = 500
+"""Estimates in the cache, the latest."""
 
 
 def cross_validated(
@@ -39,16 +41,16 @@ def cross_validated(
     the commonest class, or the mean. What was computed before is read from `cache`; `key` says of which model.
     """
     known: dict[str, list[float]] = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
-    found, kept = [], {}
+    found = []
     for labels in moments:
         if not _enough(labels, task):
             continue
         digest = hashlib.sha256(json.dumps([key, seed, sorted(labels.items())]).encode()).hexdigest()[:24]
         if digest not in known:
             known[digest] = list(_estimate(rows, labels, task, model, device, seed))
-        kept[digest] = known[digest]
+        known[digest] = known.pop(digest)  # what is asked for again goes last, what is not is forgotten first
         found.append((len(labels), *known[digest]))
-    write_atomic(cache, json.dumps(kept, indent=1) + "\n")
+    write_atomic(cache, json.dumps(dict(list(known.items())[-REMEMBERED:]), indent=1) + "\n")
     return pd.DataFrame(found, columns=["labels", "value", "floor"]).drop_duplicates("labels", keep="last")
 
 

@@ -16,6 +16,7 @@ from autoal.report.records import weights_by_round
 from autoal.report.templates import inlined, template
 from autoal.session.estimate import FEWEST
 from autoal.session.labels import Label
+from autoal.session.outlook import Outlook
 from autoal.session.state import Record, State
 
 __all__ = ["Shown", "round_table", "write_report"]
@@ -45,6 +46,8 @@ class Shown(Protocol):
 
     def cross_validate(self, moments: Sequence[dict[int, Label]]) -> pd.DataFrame | str: ...
 
+    def outlook(self, *, estimate: bool = True) -> Outlook: ...
+
     def to_frame(self) -> pd.DataFrame: ...
 
 
@@ -53,6 +56,7 @@ def write_report(session: Shown, *, estimate: bool = True) -> Path:
     manifest, state, moments = session.history()
     folder, status = session.folder, session.status()
     values, why_not = (None, "It was left out.") if not estimate else _values(session, moments)
+    outlook = session.outlook(estimate=estimate) if state.asks else None
     rounds = round_table(state)
     page = template(Path(__file__).with_name("page.html.j2")).render(
         title=folder.name,
@@ -64,6 +68,8 @@ def write_report(session: Shown, *, estimate: bool = True) -> Path:
             (str(status["rounds"]), "rounds", f"{status['left']} points left"),
         ],
         values=None if values is None or values.empty else _curve(values, session.task, folder),
+        outlook=None if outlook is None else outlook.says,
+        outlook_why="" if outlook is None else f"{outlook.rule}: {outlook.why}",
         biased=BIASED,
         fair=_fair(state),
         why_not=why_not,

@@ -27,7 +27,10 @@ from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.inputs import load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace
+from autoal.session.outlook import MOMENTS, Outlook, outlook_of
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
+from autoal.session.watching import rounds_of
+from autoal.stopping import DEFAULT, Rule, parse_rule
 from autoal.strategies.base import check_batch_size
 
 __all__ = ["Session"]
@@ -71,6 +74,7 @@ class Session:
         self._ids = Ids(json.loads(named.read_text(encoding="utf-8")) if self._manifest["ids"] else None, count)
         self._rows: Any = None
         self._replayed, self._read_bytes = State(), -1
+        self._looked: dict[Any, Outlook] = {}
         self.selector: AutoAL | None = None
         """The AutoAL of the latest `ask` of this process, to look into (`leaderboard()`, `model_`); None before."""
 
@@ -332,6 +336,43 @@ class Session:
         from autoal.session.report import write_report  # draws, and drawing takes a second to import
 
         return write_report(self, estimate=estimate)
+
+    def outlook(self, labels: int | None = None, *, rule: str | Rule = DEFAULT, estimate: bool = True) -> Outlook:
+        """What the next `labels` labels may bring (as many as the latest batch, unless given), and whether it is
+        reasonable to stop, in a sentence (`.says`) and in numbers; `.stop` is True, False, or None where it cannot be
+        told yet, as with few labels.
+
+        It goes by what the journal holds of every batch, and by cross-validation on the labels of the latest batches,
+        which trains the model five times for a batch, once, and is left out where `estimate` is false: then the gain
+        is known from audit points alone. The same journal gives the same outlook, kept while nothing is added.
+        `rule` is one of `autoal.stopping.RULES`, or several, as text: "stable_predictions | budget(labels=500)".
+
+        Raises UnknownName and ConfigError for a rule that is none, InvalidInput for `labels` below 1.
+        """
+        rule = parse_rule(rule)
+        state = self._state()
+        batch = len(state.asks[-1]["ids"]) if state.asks else 10
+        ahead = batch if labels is None else integer(labels, "labels")
+        if ahead < 1:
+            raise InvalidInput(f"got labels={ahead}; wanted how many labels more the outlook is about, 1 or more")
+        key = (self._read_bytes, str(rule), ahead, estimate)
+        if key not in self._looked:
+            values, missing = self._values() if estimate else ({}, " without cross-validation")
+            rounds = rounds_of(state, self._ids, values)
+            self._looked = {
+                key: outlook_of(
+                    rounds, rule=rule, ahead=ahead, labels=len(state.labels), left=len(self) - state.taken,
+                    task=self.task, missing=missing,
+                )
+            }  # fmt: skip
+        return self._looked[key]
+
+    def _values(self) -> tuple[dict[int, float], str]:
+        """Cross-validated values by number of labels at the latest batches, or why there are none."""
+        found = self.cross_validate(self.history()[2][:-1][-MOMENTS:])
+        if isinstance(found, str):
+            return {}, " without cross-validation: " + found[0].lower() + found[1:].rstrip(".")
+        return {int(n): float(v) for n, v in zip(found["labels"], found["value"], strict=True)}, " yet"
 
     def history(self) -> tuple[Record, State, list[dict[int, Label]]]:
         """For the report: the manifest, the state, and what was labeled at each batch and now, by row."""

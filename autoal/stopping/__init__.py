@@ -1,0 +1,47 @@
+"""When to stop: rules, one a file, that read a few numbers a round and never a test label.
+
+`a & b` stops when both do, `a | b` when one of them does.
+"""
+
+from autoal.stopping.audit_clean import AuditClean
+from autoal.stopping.base import Rule, Verdict
+from autoal.stopping.budget import Budget
+from autoal.stopping.classification_change import ClassificationChange
+from autoal.stopping.expected_gain import ExpectedGain, expected_gain
+from autoal.stopping.parse import parse
+from autoal.stopping.record import Round
+from autoal.stopping.selected_accuracy import SelectedAccuracy
+from autoal.stopping.stable_predictions import StablePredictions
+from autoal.stopping.uncertainty import MaximumUncertainty, MinimumExpectedError, OverallUncertainty
+
+__all__ = ["DEFAULT", "RULES", "Round", "Rule", "Verdict", "expected_gain", "parse_rule"]
+
+RULES: dict[str, type[Rule]] = {
+    rule.name: rule
+    for rule in (
+        StablePredictions,
+        ClassificationChange,
+        ExpectedGain,
+        OverallUncertainty,
+        MaximumUncertainty,
+        MinimumExpectedError,
+        SelectedAccuracy,
+        AuditClean,
+        Budget,
+    )
+}
+"""name -> rule."""
+
+DEFAULT = StablePredictions()
+"""The rule a session goes by where none is named."""
+
+
+def parse_rule(rule: str | Rule) -> Rule:
+    """A rule, or the text of one: `stable_predictions(threshold=0.98) & budget(labels=100)`.
+
+    Raises UnknownName for a rule or a parameter that does not exist, ConfigError for anything else that is wrong.
+
+    >>> str(parse_rule("budget(labels=200) & (classification_change | stable_predictions(threshold=0.98))"))
+    'budget(labels=200) & (classification_change | stable_predictions(threshold=0.98))'
+    """
+    return rule if isinstance(rule, Rule) else parse(rule, RULES)

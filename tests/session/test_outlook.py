@@ -1,0 +1,113 @@
+"""What a session says of the labels to come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from autoal import Session
+from autoal.errors import ConfigError, InvalidInput, UnknownName
+from tests.session.problems import NAMES, X, again, begun, named
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    """A cold batch, and four by a model; all are answered."""
+    made = begun(tmp_path / "leaves")
+    for size in (12, 5, 5, 5, 5):
+        batch = made.ask(size)
+        made.tell(batch, named(batch.ids))
+    return made
+
+
+def test_a_new_session_cannot_tell(tmp_path: Path) -> None:
+    found = begun(tmp_path / "s").outlook()
+    assert found.stop is None and found.gain is None and found.labels == found.rounds == 0
+    assert found.says == "With 0 labels and 0 batches that the model chose it is too early to say whether to stop."
+
+
+def test_the_sentence_says_gain_interval_stability_and_advice(session: Session) -> None:
+    found = session.outlook(10)
+    assert found.ahead == 10 and found.labels == 32 and found.rounds == 4
+    assert found.gain is not None and found.low is not None and found.high is not None
+    assert 0 <= found.low <= found.gain <= found.high <= 1 and found.stop is not None
+    assert (
+        found.says.startswith("The next 10 labels are expected to add ")
+        and " points of accuracy (80 % interval " in found.says
+    )
+    assert str(found) == found.says and found.says.endswith(" is reasonable.") and found.to_json()["stop"] is found.stop
+
+
+def test_the_same_journal_gives_the_same_outlook_and_trains_once(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = session.outlook()
+    monkeypatch.setattr("autoal.session.estimate._estimate", None)
+    assert session.outlook() is found
+    assert again(session.folder).outlook() == found
+    monkeypatch.undo()
+    batch = session.ask(3)
+    assert session.outlook().rounds == found.rounds + 1
+    session.tell(batch, named(batch.ids))
+    assert session.outlook().labels == found.labels + 3
+
+
+def test_without_the_model_stability_is_still_known(session: Session) -> None:
+    found = Session.open(session.folder).outlook()
+    assert "without cross-validation: it needs the session's model" in found.says and found.stop is not None
+    assert session.outlook(estimate=False).stop == found.stop
+
+
+def test_rules_by_name(session: Session) -> None:
+    assert session.outlook(rule="budget(labels=32)").stop is True
+    assert session.outlook(rule="budget(labels=33)").stop is False
+    both = session.outlook(rule="budget(labels=32) & stable_predictions(threshold=-1)")
+    assert both.stop is True and both.rule == "budget(labels=32) & stable_predictions(threshold=-1)"
+    with pytest.raises(UnknownName, match="did you mean 'budget'"):
+        session.outlook(rule="buget")
+    with pytest.raises(ConfigError, match="got labels=0"):
+        session.outlook(rule="budget(labels=0)")
+    with pytest.raises(InvalidInput, match="labels=0"):
+        session.outlook(0)
+
+
+def test_where_no_point_is_left_it_says_to_stop(session: Session) -> None:
+    session.tell(session.ask(28), named(session.pending))
+    assert session.outlook().stop is True and "nothing left to ask" in session.outlook().says
+
+
+def test_a_regression_has_an_outlook(tmp_path: Path) -> None:
+    session = Session.create(
+        tmp_path / "s", X, task="regression", candidates=["kcenter"], model=LinearRegression(), ids=NAMES,
+        random_state=0,
+    )  # fmt: skip
+    session.tell(NAMES[:12], X[:12].sum(1) + X[:12, 0] ** 2)
+    for _ in range(4):
+        batch = session.ask(5)
+        rows = [NAMES.index(name) for name in batch.ids]
+        session.tell(batch, X[rows].sum(1) + X[rows, 0] ** 2)
+    found = session.outlook()
+    assert "% off the error (RMSE; 80 % interval" in found.says and found.stop is not None
+
+
+def test_sessions_of_earlier_versions_have_one(session: Session) -> None:
+    """Their batches hold nothing of it."""
+    import json
+
+    path = session.folder / "journal.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line.pop("stopping", None)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    old = again(session.folder)
+    assert old.outlook().stop is None and old.outlook().rounds == 0
+    batch = old.ask(4)
+    old.tell(batch, named(batch.ids))
+    assert old.outlook().rounds == 1
+
+
+def test_the_report_shows_it(session: Session) -> None:
+    page = session.report().read_text()
+    assert "When to stop" in page and session.outlook().says in page
