@@ -195,6 +195,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
 
 app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
 app.command(short_help="Take the answers in a file into a session.")(commands.tell)
+app.command(short_help="Take back the last answers of a session.")(commands.undo)
 
 
 @app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")

@@ -24,7 +24,7 @@ from autoal.session.folder import being_made
 from autoal.session.ids import Ids
 from autoal.session.inputs import store_inputs
 from autoal.session.labels import LabelSpace, first_labels
-from autoal.session.state import State
+from autoal.session.state import BEGINNING, State
 from autoal.strategies import resolve_candidates
 
 __all__ = ["make_session", "now", "package_versions"]
@@ -92,7 +92,7 @@ def make_session(
         answers = [Answer("", name, label) for name, label in zip(names.of(known.tolist()), labels, strict=True)]
         record, _ = settle(answers, State(), names, space, correct=False, hint="change y")
         if record is not None:
-            made.append({**record, "source": "create", "time": now()})
+            made.append({**record, "source": BEGINNING, "time": now()})
     return rows
 
 

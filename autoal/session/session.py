@@ -249,6 +249,30 @@ class Session:
             self._write({"event": "relabel", "ids": self._ids.of([row]), "labels": [None], "time": now()}, state)
             return Told(0, 0, 1, 0)
 
+    def undo(self, n: int = 1) -> list[Any]:
+        """Takes back the last `n` answers (labels, corrections, skips, labels taken back); gives their ids, latest
+        first.
+
+        Each point is as it was before that answer: with its earlier label where it was a correction, and pending where
+        the answer was waited for. What was asked for stays asked for, whenever it was; a batch that was asked for after
+        the answer is not taken back. An answer is that of one point, whether it came alone or in a file; answers that
+        changed nothing, and labels that the session was created with, do not count. With the same answers told again
+        the next batch is the one it would have been.
+
+        Raises InvalidInput where there are fewer than `n` answers; then nothing is taken back.
+        """
+        n = integer(n, "n")
+        if n < 1:
+            raise InvalidInput(f"got n={n}; wanted 1 or more answers to take back")
+        with self._writing() as state:
+            if n > len(state.answers):
+                there = f"{len(state.answers)} of them" if state.answers else "none"
+                remedy = f"take back {len(state.answers)} or fewer" if state.answers else "tell one first"
+                raise InvalidInput(f"got n={n} answers to take back, but there are {there}; {remedy}")
+            undone = self._ids.of(state.latest(n))
+            self._write({"event": "undo", "ids": undone, "time": now()}, state)
+        return undone
+
     # --- looking ----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:

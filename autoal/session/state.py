@@ -9,9 +9,11 @@ from autoal.errors import RunError
 from autoal.session.ids import Ids
 from autoal.session.labels import Label
 
-__all__ = ["OUT_OF_CLASS", "Record", "State", "Told", "replayed"]
+__all__ = ["BEGINNING", "OUT_OF_CLASS", "Record", "State", "Told", "replayed"]
 
 Record = dict[str, Any]
+BEGINNING = "create"
+"""Source of the labels that a session was made with."""
 OUT_OF_CLASS = "ood"
 """Reason of a skip that says: this point belongs to none of the classes."""
 
@@ -29,6 +31,21 @@ class Told(NamedTuple):
     """Points newly skipped."""
 
 
+class Before(NamedTuple):
+    """How a point stood before an answer, for taking that answer back."""
+
+    row: int
+    label: Label | None
+    reason: str | None
+    """Of a skip."""
+    pending: int | None
+    """The round whose answer was waited for."""
+    place: int
+    """Where it stood among the labels or skips, which are kept in order."""
+    rounds: int
+    """Batches asked for by then."""
+
+
 class State:
     """Everything is counted in rows of the pool."""
 
@@ -42,6 +59,9 @@ class State:
         self.asked: dict[int, int] = {}
         """The latest round that asked for each point, answered or not."""
         self.asks: list[Record] = []
+        self.answers: list[Before] = []
+        """What each answer that still stands replaced, in the order they were given; not of the labels that a session
+        began with."""
         self.checkpoint = "start"
         """Name of what the search remembers."""
 
@@ -63,30 +83,91 @@ class State:
     def apply(self, record: Record, ids: Ids) -> None:
         """One line of the journal. Raises RunError for a line that does not belong to this pool."""
         try:
-            rows = [_row(ids, value) for value in record["ids"]]
+            rows = _rows(record, ids)
             if record["event"] == "ask":
                 self.pending.update(dict.fromkeys(rows, len(self.asks)))
                 self.asked.update(dict.fromkeys(rows, len(self.asks)))
                 self.asks.append(record)
                 self.checkpoint = record.get("checkpoint", self.checkpoint)
                 return
+            if record["event"] == "undo":
+                if rows != self.latest(len(rows)):
+                    raise ValueError("an undo of other answers than the latest")
+                for _ in rows:
+                    self._take_back()
+                self._order_pending(ids)
+                return
             for row, label in zip(rows, record.get("labels", [None] * len(rows)), strict=True):
-                self.pending.pop(row, None)
-                self.skipped.pop(row, None)
-                if label is None:
-                    self.labels.pop(row, None)
-                else:
-                    self.labels[row] = label
+                self._answer(row, label, None)
             for value, reason in record.get("skips", []):
-                row = _row(ids, value)
-                self.pending.pop(row, None)
-                self.labels.pop(row, None)
-                self.skipped[row] = str(reason)
+                self._answer(_row(ids, value), None, str(reason))
+            if record.get("source") == BEGINNING:
+                self.answers.clear()
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(
                 f"the journal holds a line that does not belong to this session ({error!r}); it was changed "
                 "from outside"
             ) from error
+
+    def latest(self, count: int) -> list[int]:
+        """The points of the last `count` answers, the latest first; one that was answered twice is there twice."""
+        return [before.row for before in reversed(self.answers[max(len(self.answers) - count, 0) :])]
+
+    def _answer(self, row: int, label: Label | None, reason: str | None) -> None:
+        """A label, a skip, or with neither a label or skip that is taken back."""
+        label_was, reason_was = self.labels.get(row), self.skipped.get(row)
+        place = _place(self.labels, row) if label is None else 0
+        place += _place(self.skipped, row) if reason is None else 0  # a point is in one of them at most
+        waiting = self.pending.pop(row, None)
+        self.answers.append(Before(row, label_was, reason_was, waiting, place, len(self.asks)))
+        if label is None:
+            self.labels.pop(row, None)
+        else:
+            self.labels[row] = label
+        if reason is None:
+            self.skipped.pop(row, None)
+        else:
+            self.skipped[row] = reason
+
+    def _take_back(self) -> None:
+        """Undoes the latest answer: all is as it was before, but for what has been asked for since."""
+        before = self.answers.pop()
+        row = before.row
+        _restore(self.labels, row, before.label, before.place)
+        _restore(self.skipped, row, before.reason, before.place)
+        self.pending.pop(row, None)
+        if before.label is None and before.reason is None:
+            since = self.asked.get(row, -1)
+            number = since if since >= before.rounds else before.pending
+            if number is not None:
+                self.pending[row] = number
+
+    def _order_pending(self, ids: Ids) -> None:
+        """Back into the order of asking."""
+        batches = {number: _rows(self.asks[number], ids) for number in set(self.pending.values())}
+        order = [(number, row) for number in sorted(batches) for row in batches[number]]
+        self.pending = {row: number for number, row in order if self.pending.get(row) == number}
+
+
+def _rows(record: Record, ids: Ids) -> list[int]:
+    return [_row(ids, value) for value in record["ids"]]
+
+
+def _place(kept: dict[int, Any], row: int) -> int:
+    return list(kept).index(row) if row in kept else 0
+
+
+def _restore(kept: dict[int, Any], row: int, value: Any, place: int) -> None:
+    """`value` where it stood; None: it was not there."""
+    if value is None:
+        kept.pop(row, None)
+    elif row in kept:
+        kept[row] = value
+    else:
+        pairs = list(kept.items())
+        pairs.insert(place, (row, value))
+        kept.clear()
+        kept.update(pairs)
 
 
 def _row(ids: Ids, value: Any) -> int:
