@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
-from autoal.session import commands
+from autoal.session import after, commands
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
@@ -195,7 +195,9 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
 
 app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
 app.command(short_help="Take the answers in a file into a session.")(commands.tell)
-app.command(short_help="Take back the last answers of a session.")(commands.undo)
+app.command(short_help="Take back the last answers of a session.")(after.undo)
+app.command(short_help="Write what the model says of every row of a session's pool.")(after.predict)
+app.command(short_help="The labels of a session that its model contradicts.")(after.suspects)
 
 
 @app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")
