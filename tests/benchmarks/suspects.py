@@ -41,7 +41,8 @@ from autoal.session.suspects import REPEATS
 
 SHARE = 0.05
 CELLS: dict[str, tuple[str, Any, int]] = {
-    "mnist, logistic regression": ("images/mnist", make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=300)), 400),
+    "mnist, logistic regression": (
+        "images/mnist", make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=300)), 400),
     "ag_news, logistic regression": ("text/ag_news_part", LogisticRegression(max_iter=300), 400),
     "segment, random forest": ("classification/segment", RandomForestClassifier(100), 400),
     "optdigits, logistic regression": (
@@ -136,13 +137,13 @@ def measured(name: str, seed: int) -> list[dict[str, Any]]:
 
 def markdown(rows: pd.DataFrame, command: str) -> str:
     """A table of each data set and one over all; paired differences to the session's rule."""
-    parts = [
-        f"# Suspect labels\n\n`AUTOAL_DATA=... {command}`\n\n{' '.join((__doc__ or '').split(chr(10) + chr(10))[2:])}"
-    ]
+    explained = "\n\n".join((__doc__ or "").split("\n\n")[2:])
+    parts = [f"# Suspect labels\n\n`AUTOAL_DATA=... {command}`\n\n{explained}"]
     for name, part in [*rows.groupby("data set", sort=False), ("all", rows)]:
         seeds = part.drop_duplicates(["data set", "seed"])
         parts.append(
-            f"## {name}\n\n{len(seeds)} sessions of {part['labels'].iloc[0]} labels, {part['planted'].iloc[0]} planted.\n"
+            f"## {name}\n\n{len(seeds)} sessions of {part['labels'].iloc[0]} labels, "
+            f"{part['planted'].iloc[0]} planted.\n"
         )
         lines = [
             "| rule | found | session's less this | named per planted | precision | recall |",
