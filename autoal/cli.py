@@ -23,7 +23,7 @@ from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
 from autoal.labeling.command import label
-from autoal.session import commands
+from autoal.session import after, commands
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
@@ -241,7 +241,9 @@ def _stops(run: Path, rule: str | None) -> None:
 app.command(short_help="Label pictures, texts or rows on a page in your browser.")(label)
 app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
 app.command(short_help="Take the answers in a file into a session.")(commands.tell)
-app.command(short_help="Take back the last answers of a session.")(commands.undo)
+app.command(short_help="Take back the last answers of a session.")(after.undo)
+app.command(short_help="Write what the model says of every row of a session's pool.")(after.predict)
+app.command(short_help="The labels of a session that its model contradicts.")(after.suspects)
 
 
 @app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")

@@ -22,7 +22,7 @@ try:
 except ImportError:  # pragma: no cover - Windows: nothing guards against two writers in one folder
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["append_line", "differences", "dumps", "locked", "read_jsonl", "write_atomic"]
+__all__ = ["append_line", "differences", "dumps", "locked", "read_jsonl", "write_atomic", "written_whole"]
 
 Record = dict[str, Any]
 
@@ -31,14 +31,31 @@ def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
     """Writes a file so that it is either the old one or the whole new one, whenever the process dies; with `sync`,
     also where the machine does."""
     data = content.encode() if isinstance(content, str) else content
-    # Process numbers alone would do on one machine, but not on several that share a folder.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = _beside(path)
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()
         if sync:
             os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it becomes `path` at the end, and is gone where anything fails before."""
+    temporary = _beside(path)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    # Process numbers alone would do on one machine, but not on several that share a folder.
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def dumps(record: Any) -> str:

@@ -27,6 +27,7 @@ from autoal.models.gradients import GradientSketch, gradient_norms
 from autoal.models.laplace import sampled_outputs
 from autoal.models.perturbation import NOISES, deviations
 from autoal.models.posterior import POSTERIORS, head_draws, head_weights
+from autoal.models.standalone import Standalone
 from autoal.models.standardise import Standardise
 from autoal.models.targets import TargetScale, check_labels, fields_of
 from autoal.models.training import TrainConfig, train
@@ -352,6 +353,15 @@ class TorchModel:
         """(n,) float32 predicted targets on the CPU."""
         device = _device_of(self.module) if self.module is not None else resolve_device(self.device)
         return self.outputs(rows, indices, frozenset({"means"}), seed=0, device=device).require("means").cpu()
+
+    def standalone(self) -> nn.Module:
+        """The trained module in evaluation mode, for use without this adapter: where training standardised inputs or
+        targets, a module that does the same around it. Raises NotFitted before `fit`."""
+        if self.module is None:
+            raise NotFitted("the model has not been fitted; call fit first")
+        if self._scale is None and self._targets == TargetScale():
+            return self.module
+        return Standalone(self.module, self._scale, self._targets).eval()
 
     def inputs(self, rows: Rows, indices: Tensor) -> Tensor:
         """(n, ...) rows[indices] as they enter `module`, on its device. Raises NotFitted before `fit`."""

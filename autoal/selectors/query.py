@@ -13,8 +13,14 @@ import numpy as np
 import pandas as pd
 
 from autoal.errors import InvalidInput
+from autoal.selectors.card import card
 
 __all__ = ["Query"]
+
+LISTED = 8
+"""Picks shown in a notebook."""
+HEAVIEST = 3
+"""Candidates named there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,25 @@ class Query:
     def __repr__(self) -> str:
         shown = ", ".join(map(str, self.indices[:6])) + (", ..." if len(self) > 6 else "")
         return f"Query({len(self)} points: [{shown}])"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the first picks, who wanted them, and what was said on the way."""
+        heaviest = sorted(self.weights.items(), key=lambda pair: -pair[1])[:HEAVIEST]
+        facts = [("heaviest candidates", ", ".join(f"{name} {weight:.2f}" for name, weight in heaviest))]
+        audit = self.diagnostics.get("audit") or {}
+        said = [f"audit: {audit['says']}"] if "says" in audit else []
+        rows = self.to_frame().head(LISTED)
+        more = [(f"and {len(self) - LISTED} more", "", "")] if len(self) > LISTED else []
+        return card(
+            f"{len(self)} points to label" if len(self) != 1 else "1 point to label",
+            facts if heaviest else [],
+            [*([self.diagnostics["cold_start"]] if "cold_start" in self.diagnostics else []), *said],
+            ("id", "utility", "wanted by"),
+            [
+                *zip(rows["id"], rows["utility"].map("{:.3g}".format), rows["wanted_by"], strict=True),
+                *more,
+            ],
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row a pick: rank, index, id, utility, and which candidates wanted it."""

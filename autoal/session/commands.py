@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.session.session import Session
     from autoal.session.state import Told
 
-__all__ = ["outlook", "query", "report", "tell", "undo"]
+__all__ = ["outlook", "query", "report", "standing", "tell"]
 
 OUTPUTS = (".json", ".csv", ".jsonl")
 
@@ -126,7 +126,7 @@ def query(
         errors.print(escape(asked.diagnostics["cold_start"]))
     if "audit" in asked.diagnostics:
         errors.print(escape(f"audit: {asked.diagnostics['audit']['says']}"))
-    errors.print(escape(f"{len(asked)} points{'' if out is None else f' in {out}'}; {_standing(session)}"))
+    errors.print(escape(f"{len(asked)} points{'' if out is None else f' in {out}'}; {standing(session)}"))
 
 
 def tell(
@@ -151,34 +151,7 @@ def tell(
 
     session = Session.open(folder)
     told = session.tell_file(file, id=id, label=label, cancelled=cancelled, correct=correct)
-    Console(soft_wrap=True, highlight=False).print(escape(f"{_said(told)}; {_standing(session)}"))
-
-
-def undo(
-    folder: Folder,
-    count: Annotated[int, typer.Option(help="Answers to take back, the latest first.", min=1)] = 1,
-) -> None:
-    """Take back the last answers of a session: labels, corrections and skips, one point each.
-
-    A point that was asked for is open again; a corrected one has its earlier label.
-
-    Example: autoal undo runs/leaves --count 3
-    """
-    from autoal.session.session import Session
-
-    session = Session.open(folder)
-    undone = session.undo(count)
-    labeled, pending, skipped = session.labeled, set(session.pending), session.skipped
-    console = Console(soft_wrap=True, highlight=False)
-    for name in dict.fromkeys(undone):
-        if name in labeled:
-            stands = f"labeled {labeled[name]!r} again"
-        elif name in skipped:
-            stands = f"skipped ({skipped[name]}) again"
-        else:
-            stands = "open again" if name in pending else "without an answer"
-        console.print(escape(f"{name}: {stands}"))
-    console.print(escape(f"{len(undone)} taken back; {_standing(session)}"))
+    Console(soft_wrap=True, highlight=False).print(escape(f"{_said(told)}; {standing(session)}"))
 
 
 def outlook(folder: Path, labels: int | None, rule: str | None) -> None:
@@ -199,11 +172,12 @@ def report(folder: Path) -> None:
     session = Session.open(folder)
     console = Console(soft_wrap=True, highlight=False)
     page = session.report()
-    console.print(escape(_standing(session)))
+    console.print(escape(standing(session)))
     console.print(escape(f"report: {page}; labels: {folder / 'labels.csv'}"))
 
 
-def _standing(session: Session) -> str:
+def standing(session: Session) -> str:
+    """How many points are in what state, in a line."""
     status = session.status()
     return ", ".join(f"{status[name]} {name}" for name in ("labeled", "pending", "skipped", "left"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,21 +16,27 @@ import pandas as pd
 from autoal.data import Rows, as_rows
 from autoal.disk import dumps
 from autoal.encoders import check_encoder
-from autoal.errors import AutoALError, InvalidInput, PoolExhausted, shown
+from autoal.errors import AutoALError, AutoALWarning, InvalidInput, PoolExhausted, shown
+from autoal.rng import derive_seed
 from autoal.selectors import AutoAL, Query
 from autoal.selectors.checks import integer
 from autoal.session.ahead import choosing, due, labels_at_asks
 from autoal.session.answers import Answer, answers_of, listed, settle
 from autoal.session.asking import Asked, Asking, pending_query
+from autoal.session.card import session_card
 from autoal.session.creating import make_session, now, package_versions
 from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.exports import read_answers
+from autoal.session.fitting import Known, Trained, check_can_fit, kept, lacks_model, trained
 from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.inputs import load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace
+from autoal.session.names import alike, says_alike
 from autoal.session.outlook import MOMENTS, Outlook, outlook_of
+from autoal.session.predictions import check_out, predictions, write_frame
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
+from autoal.session.suspects import NO_PROBABILITIES, find_suspects
 from autoal.session.watching import rounds_of
 from autoal.stopping import DEFAULT, Rule, parse_rule
 from autoal.strategies.base import check_batch_size
@@ -413,6 +420,82 @@ class Session:
             }
         )
 
+    # --- what the labels have brought --------------------------------------------------------------------------
+
+    def fit(self) -> Any:
+        """The session's model, fitted on all labels, to keep: a scikit-learn estimator on the user's own labels, or the
+        nn.Module in evaluation mode, whose outputs are the classes in the order of `classes=`, else sorted (with the
+        standardisation around it where training had one); a ModelAdapter of another kind as it is.
+
+        The same labels give the same model; `predict` is by this one. Raises InvalidInput where there are fewer than
+        two labels or classes, where the session's model was not passed to `open`, or where batches were asked for with
+        outputs of a model that this session does not have.
+        """
+        model = self._fitted(self._state())
+        for sentence in model.says_of_codes():
+            warnings.warn(sentence, AutoALWarning, stacklevel=2)
+        return kept(model)
+
+    def predict(self, out: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+        """What the model, fitted on all labels, says of every row of the pool, in its order; to `out` (.csv, .parquet)
+        too, written whole or not at all.
+
+        - `id`;
+        - `label`: what people said, where they labeled the row; missing where they said that it is of no class; else
+          the prediction, a class of the user's own type, or the value of a regression;
+        - `predicted`: the prediction, for every row;
+        - `confidence`: probability of the predicted class, not calibrated; left out, with a warning, where the model
+          has no probabilities, and in a regression;
+        - `labeled`: whether people labeled the row.
+
+        Raises what `fit` raises, and InvalidInput or DataMissing for an `out` that cannot be, before any training.
+        """
+        path = None if out is None else check_out(out)
+        state = self._state()
+        model = self._fitted(state)
+        frame = predictions(self._inputs(), model, state, self._ids)
+        if model.known.num_classes and "confidence" not in frame:
+            warnings.warn(f"{NO_PROBABILITIES}, and predictions come without confidence", AutoALWarning, stacklevel=2)
+        if path is not None:
+            write_frame(frame, path)
+        return frame
+
+    def suspects(self, n: int | None = None) -> pd.DataFrame:
+        """Labels that held-out predictions contradict, the most suspicious first; with `n` the `n` most suspicious,
+        whether contradicted or not.
+
+        Of classes, by confident learning (Northcutt, Jiang and Chuang 2021): the confident joint (eq. 1 to 3) of
+        held-out probabilities says how many labels are wrong, and so many are contradicted. Which ones, and the order,
+        is by the margin of log probabilities, log p(label) - log p(likeliest other), which finds more than the paper's
+        margin of probabilities does (baselines/results/suspects.md). Probabilities are means of three cross-validations
+        of five parts, so this takes fifteen trainings. Classes with fewer than five labels are left out, with a
+        warning. Columns: `id`, `label`, `suggested` (what it would be instead), `confidence` (probability of that),
+        `label_confidence` (probability of the label), `contradicted`.
+
+        Of a regression, where the residual of a held-out prediction is far from the others (modified z-score above
+        3.5, Iglewicz and Hoaglin 1993): `id`, `label`, `suggested`, `score` (that z-score), `contradicted`.
+
+        Class names that differ only in how they are written (`cat`, `Cat`) are warned of, and are in
+        `.attrs["alike"]`. Raises InvalidInput where there are too few labels, and what `fit` raises.
+        """
+        n = None if n is None else integer(n, "n")
+        if n is not None and n < 1:
+            raise InvalidInput(f"got n={n}; wanted 1 or more labels, or None for all that are contradicted")
+        state = self._state()
+        labels = dict(state.labels)
+        groups = alike(dict.fromkeys(labels.values()))
+        if groups:
+            warnings.warn(says_alike(groups), AutoALWarning, stacklevel=2)
+        check_can_fit(self._manifest, state, self._model, self.folder)
+        frame, said = find_suspects(
+            self._inputs(), labels, self.task, self._ids, model=self._model, device=self._own_device,
+            seed=self._manifest["seed"], most=n,
+        )  # fmt: skip
+        for sentence in said:
+            warnings.warn(sentence, AutoALWarning, stacklevel=2)
+        frame.attrs["alike"] = groups
+        return frame
+
     def report(self, *, estimate: bool = True) -> Path:
         """Writes report.html into the folder, and labels.csv beside it; gives the page's path.
 
@@ -472,16 +555,14 @@ class Session:
         """What the model is worth on the labels of each moment, or why that cannot be said."""
         from autoal.session.estimate import cross_validated
 
-        asks, described = self._state().asks, self._manifest["model"]
-        if self._model is None and described is not None:
-            return f"It needs the session's model, {described['what']}: Session.open(..., model=...).report()."
-        if self._model is None and any(record["given"] for record in asks):
-            return "The batches were asked for with outputs of a model of your own."
+        lacks = lacks_model(self._manifest, self._state(), self._model)
+        if lacks is not None:
+            return f"It needs {lacks}."
         key = describe_model(self._model)
         try:
             return cross_validated(
                 self._inputs(), list(moments), self.task, model=self._model,
-                device=self._device or self._manifest["device"], seed=self._manifest["seed"],
+                device=self._own_device, seed=self._manifest["seed"],
                 key=key["digest"] if key else "", cache=self.folder / "estimates.json",
             )  # fmt: skip
         except AutoALError as error:  # a part of the labels that the model does not take is no reason for no page
@@ -490,6 +571,10 @@ class Session:
     def __repr__(self) -> str:
         shown = ", ".join(f"{count} {what}" for what, count in self.status().items() if what != "classes")
         return f"Session({str(self.folder)!r}: {shown})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how the labelling stands, labels by class, and what the audit says."""
+        return session_card(self.folder, self.task, self.status(), self._state())
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -531,6 +616,16 @@ class Session:
             if record is not None:
                 self._write({**record, "source": source, "time": now()}, state)
         return told
+
+    @property
+    def _own_device(self) -> Any:
+        return self._device or self._manifest["device"]
+
+    def _fitted(self, state: State) -> Trained:
+        check_can_fit(self._manifest, state, self._model, self.folder)
+        known = Known.of(state.labels, self.task, self._space.classes)
+        seed = derive_seed(self._manifest["seed"], "fit")
+        return trained(self._inputs(), known, model=self._model, device=self._own_device, seed=seed)
 
     def _inputs(self) -> Rows:
         if self._rows is None:
