@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +17,7 @@ import pandas as pd
 from autoal.data import as_rows
 from autoal.disk import dumps
 from autoal.encoders import check_encoder
-from autoal.errors import AutoALError, InvalidInput, PoolExhausted, shown
+from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, PoolExhausted, shown
 from autoal.selectors import AutoAL, Query
 from autoal.selectors.checks import integer
 from autoal.session.answers import Answer, answers_of, listed, settle
@@ -29,6 +31,7 @@ from autoal.session.inputs import load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
 from autoal.strategies.base import check_batch_size
+from autoal.tasks import show_pool
 
 __all__ = ["Session"]
 
@@ -184,13 +187,13 @@ class Session:
             before = state.checkpoint
             self._write(record, state)
             self._folder.forget(before, state.checkpoint)
-        return query
+        return self._shown(query)
 
     def pending_query(self) -> Query:
         """Every point that was asked for and has no answer yet, in the order of asking: the same batch again, as far as
         it is open, for instance where a process was killed before it had exported it. Utilities of other points are
         NaN; weights are those of the latest batch."""
-        return pending_query(self._state(), self._ids)
+        return self._shown(pending_query(self._state(), self._ids))
 
     # --- answering --------------------------------------------------------------------------------------------
 
@@ -388,6 +391,16 @@ class Session:
         self._folder.append(record)
         state.apply(record, self._ids)
         self._read_bytes = self._folder.size()
+
+    def _shown(self, query: Query) -> Query:
+        """The query with what there is to look at, and the classes for whoever labels."""
+        seen = set(self._state().labels.values()) if self.task == "classification" else set()
+        try:
+            show = show_pool(self._manifest["data"], self._inputs, query.indices)
+        except DataMissing as error:
+            warnings.warn(f"the batch holds ids only, since its rows are not at hand: {error}", AutoALWarning, 3)
+            show = None
+        return replace(query, show=show, classes=self._space.classes or sorted(seen, key=str), task=self.task)
 
     def _take(self, answers: Sequence[Answer], correct: bool, hint: str, source: str) -> Told:
         with self._writing() as state:
