@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from autoal.session.ids import Ids
 from autoal.session.labels import LabelSpace
 from autoal.session.session import Session
 from autoal.session.state import Told
+from autoal.tasks import show_of
 
 __all__ = ["query", "report", "tell"]
 
@@ -69,7 +71,10 @@ def query(
     ] = None,
     device: Device = None,
     show: Annotated[
-        Path | None, typer.Option(help="CSV whose further columns go into the tasks of each id, as text or image.")
+        Path | None, typer.Option(help="CSV whose columns say what there is to look at of each id: text, image, ...")
+    ] = None,
+    files_root: Annotated[
+        Path | None, typer.Option(help="Folder below which Label Studio serves local pictures (see README).")
     ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="No new batch: what was asked for and is open.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
@@ -86,6 +91,8 @@ def query(
     if out is not None:
         _check_output(out)
     further = None if show is None else _further_fields(show, id)
+    if files_root is not None and (out is None or out.suffix != ".json"):
+        raise InvalidInput("got --files-root, which is for tasks of Label Studio; wanted --out with a .json file too")
     first = {
         "labels": labels,
         "target": target,
@@ -106,12 +113,14 @@ def query(
         if pool is not None and pool.suffix != ".npy" and not pool.is_dir():
             raise InvalidInput(f"{folder} holds its pool already; leave --pool out to go on")
         session = Session.open(folder, pool, encoder=made, device=device, progress=progress)
+        _check_shown(further, session.ids)
     elif pool is None:
         raise DataMissing(f"{folder} holds no session yet; name all points with --pool to make one")
     else:
         X, ids, y, said = _pool(pool, target, id, [part.strip() for part in drop.split(",")] if drop else [])
         for sentence in said:
             errors.print(escape(sentence))
+        _check_shown(further, range(len(as_rows(X))) if ids is None and further is not None else ids)
         named = _class_names(classes)
         if labels is not None:
             if y is not None:
@@ -123,7 +132,7 @@ def query(
             encoder=made, progress=progress,
         )  # fmt: skip
     asked = session.pending_query() if pending else session.ask(batch_size)
-    _deliver(asked, out, further)
+    _deliver(asked, out, further, files_root)
     if "cold_start" in asked.diagnostics:
         errors.print(escape(asked.diagnostics["cold_start"]))
     if "audit" in asked.diagnostics:
@@ -133,7 +142,7 @@ def query(
 
 def tell(
     folder: Folder,
-    file: Annotated[Path, typer.Argument(help=".csv, .jsonl, or .json (Label Studio).", show_default=False)],
+    file: Annotated[Path, typer.Argument(help=".csv, .jsonl or .json.", show_default=False)],
     id: IdColumn = None,
     label: Annotated[
         str | None, typer.Option(help="Column of the labels; in Label Studio the control's name.", show_default=False)
@@ -141,17 +150,31 @@ def tell(
     cancelled: Annotated[
         str, typer.Option(help="Why annotations were cancelled: ood where the point is of no class.")
     ] = "cancelled",
+    annotator: Annotated[
+        str | None, typer.Option(help="Who made the file, where it does not say.", show_default=False)
+    ] = None,
+    on_conflict: Annotated[
+        str, typer.Option(help="Where answers of one point differ: fail, skip, majority or dawid-skene.")
+    ] = "fail",
     correct: Annotated[bool, typer.Option("--correct", help="Answers may replace earlier ones.")] = False,
 ) -> None:
     """Take the answers in FILE into a session: labels, and points that were skipped.
 
-    All of them are taken, or none. An export that grows may be told again and again: what is known changes nothing.
+    A table that query wrote, filled in; or an export of Label Studio, Prodigy, Argilla or doccano. All of the answers
+    are taken, or none. An export that grows may be told again and again: what is known changes nothing.
 
     Example: autoal tell runs/leaves export.json
+    Example: autoal tell runs/leaves export.json --on-conflict majority
     """
     session = Session.open(folder)
-    told = session.tell_file(file, id=id, label=label, cancelled=cancelled, correct=correct)
-    Console(soft_wrap=True, highlight=False).print(escape(f"{_said(told)}; {_standing(session)}"))
+    console = Console(soft_wrap=True, highlight=False)
+    told = session.tell_file(
+        file, id=id, label=label, cancelled=cancelled, annotator=annotator, on_conflict=on_conflict, correct=correct
+    )
+    console.print(escape(f"{_said(told)}; {_standing(session)}"))
+    agreement = session.agreement()
+    if agreement is not None:
+        console.print(escape(agreement.says))
 
 
 def report(folder: Path) -> None:
@@ -168,8 +191,15 @@ def _standing(session: Session) -> str:
     return ", ".join(f"{status[name]} {name}" for name in ("labeled", "pending", "skipped", "left"))
 
 
+SAID = {
+    "disagreed": "with different answers",
+    "rejected": "rejected (which tells no label)",
+    "foreign": "of other tasks (passed over)",
+}
+
+
 def _said(told: Told) -> str:
-    parts = [f"{count} {name}" for name, count in told._asdict().items() if count]
+    parts = [f"{count} {SAID.get(name, name)}" for name, count in told._asdict().items() if count]
     return ", ".join(parts) or "no answers"
 
 
@@ -194,25 +224,33 @@ def _check_output(path: Path) -> None:
         raise DataMissing(f"the folder of --out {str(path)!r} is not there; make it first")
 
 
-def _deliver(asked: Query, out: Path | None, further: dict[Any, Any] | None) -> None:
+def _deliver(asked: Query, out: Path | None, further: pd.Series | None, files_root: Path | None) -> None:
     if out is None:
-        typer.echo(asked.to_csv(), nl=False)
+        typer.echo(asked.to_csv(data=further), nl=False)
     elif out.suffix == ".json":
-        known = {name: further[str(name)] for name in asked.ids.tolist() if str(name) in further} if further else None
-        asked.to_label_studio(out, data=known)
+        asked.to_label_studio(out, data=further, files_root=files_root)
     elif out.suffix == ".csv":
-        asked.to_csv(out)
+        asked.to_csv(out, data=further)
     else:
-        asked.to_jsonl(out)
+        asked.to_jsonl(out, data=further)
 
 
-def _further_fields(path: Path, id: str | None) -> dict[str, dict[str, str]]:
-    """Fields of a task by id, written as text."""
+def _further_fields(path: Path, id: str | None) -> pd.Series:
+    """What there is to look at by id, a dict of texts for each."""
     frame = read_frame(path, as_text=True)
     column = id or "id"
     if column not in frame.columns:
         raise InvalidInput(f"{path} has the columns {list(frame.columns)}; wanted {column!r} among them, or --id")
-    return {str(row.pop(column)): row for row in frame.to_dict("records")}  # type: ignore[misc]
+    names = frame.pop(column).tolist()
+    if frame.shape[1] == 0:
+        raise InvalidInput(f"{path} has no column beside {column!r}; wanted what there is to look at")
+    return pd.Series(frame.to_dict("records"), index=names, dtype=object)
+
+
+def _check_shown(further: pd.Series | None, ids: Iterable[Any] | None) -> None:
+    """Before anything is asked for: each point that may be asked for has something to look at."""
+    if further is not None and ids is not None:
+        show_of(list(ids), further)
 
 
 def _pool(
@@ -269,10 +307,11 @@ def _labels(path: Path, id: str | None, X: Any, ids: list[Any] | None, space: La
             raise DataMissing(f"{str(path)!r} is not there; check the path") from error
         except (OSError, ValueError) as error:
             raise InvalidInput(f"{str(path)!r} cannot be read as an array of labels ({error})") from error
-    answers = [answer for answer in read_answers(path, id=id) if answer.skip is None]
+    answers = [answer for answer in read_answers(path, id=id) if answer.skip is None and not answer.rejected]
     names = Ids(ids, len(as_rows(X)))
     y = np.full(len(names), None, dtype=object)
-    for answer, label in zip(answers, space.read([answer.label for answer in answers]), strict=True):
+    written = [answer.label for answer in answers]
+    for answer, label in zip(answers, space.read(written, typed=path.suffix.lower() != ".csv"), strict=True):
         row = names.row(answer.id)
         if row is None:
             raise InvalidInput(f"{answer.where}{answer.id!r} is not among the {len(names)} ids of the pool")

@@ -20,7 +20,8 @@ from autoal.encoders import check_encoder
 from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, PoolExhausted, shown
 from autoal.selectors import AutoAL, Query
 from autoal.selectors.checks import integer
-from autoal.session.answers import Answer, answers_of, listed, settle
+from autoal.session.agreement import Agreement, agreement_of, disagreements
+from autoal.session.answers import Answer, annotator_name, answers_of, listed
 from autoal.session.asking import Asking, pending_query
 from autoal.session.creating import make_session, now, package_versions
 from autoal.session.describe import describe_model, warn_of_changes
@@ -28,8 +29,10 @@ from autoal.session.exports import read_answers
 from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.inputs import load_inputs, same_inputs
-from autoal.session.labels import Label, LabelSpace
+from autoal.session.labels import Label, LabelSpace, nearly_alike
+from autoal.session.settling import settle
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
+from autoal.session.votes import check_on_conflict
 from autoal.strategies.base import check_batch_size
 from autoal.tasks import show_pool
 
@@ -56,7 +59,7 @@ class Session:
     >>> session = Session.create(folder, X, candidates="fast", model=LogisticRegression(), random_state=0)
     >>> batch = session.ask(6)  # nothing is labeled yet: typical points of the clusters of X
     >>> session.tell(batch, truth[batch])
-    Told(new=6, repeated=0, corrected=0, skipped=0)
+    Told(new=6, repeated=0, corrected=0, skipped=0, disagreed=0, rejected=0, foreign=0)
     >>> len(session.ask(4)), len(session.pending)
     (4, 4)
     """
@@ -197,15 +200,20 @@ class Session:
 
     # --- answering --------------------------------------------------------------------------------------------
 
-    def tell(self, ids: Any, labels: Any, *, correct: bool = False) -> Told:
+    def tell(
+        self, ids: Any, labels: Any, *, annotator: Any = None, on_conflict: str = "fail", correct: bool = False
+    ) -> Told:
         """Takes labels: of one id, of a list of ids, or of a Query (whose ids are meant), one label for each.
 
         The points need not have been asked for, nor all that were be there. A label that is known already changes
-        nothing; another one is an error, unless `correct`. Either all are written, or none: InvalidInput for unknown
-        ids, missing labels, labels of another type or outside `classes`, and answers that contradict one another.
+        nothing; another one is an error, unless `correct`. `annotator` names whoever answered, one for all or one for
+        each; such votes are kept, and `on_conflict` says what becomes of a point whose answers differ ("fail", "skip",
+        "majority", "dawid-skene": see `autoal.session.votes`). Either all are written, or none: InvalidInput for
+        unknown ids, missing labels, labels of another type or outside `classes`, and answers that contradict one
+        another.
         """
         hint = "call relabel(id, label), or pass correct=True"
-        return self._take(answers_of(ids, labels), correct, hint, "tell")
+        return self._take(answers_of(ids, labels, annotator), correct, hint, "tell", on_conflict)
 
     def tell_file(
         self,
@@ -214,18 +222,27 @@ class Session:
         id: str | None = None,
         label: str | None = None,
         cancelled: str = "cancelled",
+        annotator: str | None = None,
+        on_conflict: str = "fail",
         correct: bool = False,
     ) -> Told:
-        """Takes the answers in a file: CSV, JSON lines, or an export of Label Studio (JSON, JSON-MIN, CSV).
+        """Takes the answers in a file: CSV, JSON lines, or an export of Label Studio, Prodigy, Argilla or doccano.
 
         See `autoal.session.exports.read_answers` for the formats. `id` and `label` name the fields where they are not
         so called, `cancelled` is the reason of points whose annotation was cancelled ("ood" where that is what it
-        means). The same export may be told again and again as it grows. Raises what `tell` does, with the line.
+        means), `annotator` whoever made the file, where it does not say. `on_conflict` is as in `tell`. The same export
+        may be told again and again as it grows. Raises what `tell` does, with the line.
         """
+        who = annotator_name(annotator)
         answers = read_answers(path, id=id, label=label, cancelled=cancelled)
-        texts = self._space.read([answer.label for answer in answers], self._state().example)
-        read = [answer._replace(label=text) for answer, text in zip(answers, texts, strict=True)]
-        return self._take(read, correct, "pass correct=True (on the command line: --correct)", Path(path).name)
+        typed = Path(path).suffix.lower() != ".csv"
+        texts = self._space.read([answer.label for answer in answers], self._state().example, typed=typed)
+        read = [
+            answer._replace(label=text, annotator=answer.annotator or who)
+            for answer, text in zip(answers, texts, strict=True)
+        ]
+        hint = "pass correct=True (on the command line: --correct)"
+        return self._take(read, correct, hint, Path(path).name, on_conflict)
 
     def skip(self, ids: Any, reason: str = OUT_OF_CLASS) -> Told:
         """Takes points out of the pool. With the reason "ood" they belong to none of the classes, and AutoAL learns
@@ -257,6 +274,11 @@ class Session:
     def __len__(self) -> int:
         """Rows of the pool, labeled ones included."""
         return len(self._ids)
+
+    @property
+    def ids(self) -> list[Any]:
+        """The id of each row."""
+        return self._ids.of(range(len(self)))
 
     @property
     def folder(self) -> Path:
@@ -296,9 +318,11 @@ class Session:
         return np.asarray(rows, dtype=np.int64), np.asarray([labels[row] for row in rows])
 
     def status(self) -> dict[str, int]:
-        """How many points are labeled, pending, skipped and left, rounds, and classes seen."""
+        """How many points are labeled, pending, skipped and left, rounds, and classes seen; where annotators are named,
+        how many there are, and points on which they differ."""
         state = self._state()
         seen = 0 if self.task == "regression" else len(set(state.labels.values()))
+        people = {who for made in state.votes.values() for who in made}
         return {
             "points": len(self),
             "labeled": len(state.labels),
@@ -307,7 +331,19 @@ class Session:
             "left": len(self) - state.taken,
             "rounds": len(state.asks),
             "classes": seen,
+            **({"annotators": len(people), "disagreements": disagreements(state.votes)} if people else {}),
         }
+
+    def agreement(self) -> Agreement | None:
+        """How well annotators agree: Cohen's kappa of two, Krippendorff's alpha of more; None where fewer than two
+        have answered for the same points."""
+        return agreement_of(self._state().votes, self.task)
+
+    @property
+    def votes(self) -> dict[Any, dict[str, Label]]:
+        """id -> annotator -> what they said, as far as they are named."""
+        votes = self._state().votes
+        return {name: dict(made) for name, made in zip(self._ids.of(votes), votes.values(), strict=True)}
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each point that is labeled, pending or skipped: id, index, state, label, reason, and the round
@@ -402,11 +438,24 @@ class Session:
             show = None
         return replace(query, show=show, classes=self._space.classes or sorted(seen, key=str), task=self.task)
 
-    def _take(self, answers: Sequence[Answer], correct: bool, hint: str, source: str) -> Told:
+    def _take(
+        self, answers: Sequence[Answer], correct: bool, hint: str, source: str, on_conflict: str = "fail"
+    ) -> Told:
+        check_on_conflict(on_conflict, self.task)
         with self._writing() as state:
-            record, told = settle(answers, state, self._ids, self._space, correct=correct, hint=hint)
+            before = set(state.labels.values())
+            record, told = settle(
+                answers, state, self._ids, self._space, correct=correct, hint=hint, on_conflict=on_conflict
+            )
             if record is not None:
                 self._write({**record, "source": source, "time": now()}, state)
+        for known, new in nearly_alike(record["labels"], before) if record is not None else ():
+            warnings.warn(
+                f"the labels {known!r} and {new!r} are nearly alike, and count as two classes; to merge them tell "
+                "their points again with one name, and correct=True (--correct)",
+                AutoALWarning,
+                stacklevel=3,
+            )
         return told
 
     def _inputs(self) -> Any:

@@ -9,9 +9,11 @@ from autoal.errors import RunError
 from autoal.session.ids import Ids
 from autoal.session.labels import Label
 
-__all__ = ["OUT_OF_CLASS", "Record", "State", "Told", "replayed"]
+__all__ = ["DISAGREEMENT", "OUT_OF_CLASS", "Record", "State", "Told", "replayed"]
 
 Record = dict[str, Any]
+DISAGREEMENT = "disagreement"
+"""Reason of a skip that says: annotators differ, and nobody has decided."""
 OUT_OF_CLASS = "ood"
 """Reason of a skip that says: this point belongs to none of the classes."""
 
@@ -27,6 +29,12 @@ class Told(NamedTuple):
     """Labels that replaced another."""
     skipped: int
     """Points newly skipped."""
+    disagreed: int = 0
+    """Points whose answers differ, and were left out or decided (they are counted above too)."""
+    rejected: int = 0
+    """Answers that only say which label a point has not; they teach nothing."""
+    foreign: int = 0
+    """Answers to tasks of somebody else's, passed over."""
 
 
 class State:
@@ -37,6 +45,10 @@ class State:
         """In the order they were told."""
         self.skipped: dict[int, str] = {}
         """Reason of each."""
+        self.votes: dict[int, dict[str, Label]] = {}
+        """What each annotator said of a point, as far as they are named."""
+        self.voted: set[int] = set()
+        """Points whose label, or skip, follows from the votes."""
         self.pending: dict[int, int] = {}
         """The round that asked for each, in the order of asking."""
         self.asked: dict[int, int] = {}
@@ -70,6 +82,7 @@ class State:
                 self.asks.append(record)
                 self.checkpoint = record.get("checkpoint", self.checkpoint)
                 return
+            self._count(record, ids)
             for row, label in zip(rows, record.get("labels", [None] * len(rows)), strict=True):
                 self.pending.pop(row, None)
                 self.skipped.pop(row, None)
@@ -87,6 +100,14 @@ class State:
                 f"the journal holds a line that does not belong to this session ({error!r}); it was changed "
                 "from outside"
             ) from error
+
+    def _count(self, record: Record, ids: Ids) -> None:
+        """The votes in a line, and which of its answers follow from votes."""
+        for value, annotator, label in record.get("votes", []):
+            self.votes.setdefault(_row(ids, value), {})[str(annotator)] = label
+        answered = [*record["ids"], *(value for value, _ in record.get("skips", []))]
+        self.voted.difference_update(_row(ids, value) for value in answered)
+        self.voted.update(_row(ids, value) for value in record.get("voted", []))
 
 
 def _row(ids: Ids, value: Any) -> int:
