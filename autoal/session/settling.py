@@ -189,7 +189,7 @@ def _disagree(points: Sequence[Point]) -> None:
         counts = Counter(label for _, label in point.ballots).most_common()
         lines.append(f"{point.name} ({', '.join(f'{brief(shown(label))} {count}' for label, count in counts)})")
     raise InvalidInput(
-        f"nothing was written: {len(points)} points are answered twice or more, in different ways: {'; '.join(lines)}; leave them "
-        "out, or let the votes decide, with on_conflict= (on the command line --on-conflict) skip, majority or "
-        "dawid-skene; or mark one annotation as ground truth"
+        f"nothing was written: {len(points)} points are answered twice or more, in different ways: {'; '.join(lines)}; "
+        "leave them out, or let the votes decide, with on_conflict= (on the command line --on-conflict) skip, majority "
+        "or dawid-skene; or mark one annotation as ground truth"
     )

@@ -15,6 +15,7 @@ Applied Statistics 28 (1979), 20-28; computed by crowd-kit (extra `annotators`).
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -80,7 +81,10 @@ def _dawid_skene(ballots: Mapping[int, Sequence[Ballot]]) -> dict[int, Label | N
     number = {label: place for place, label in enumerate(labels)}
     triples = [(row, who, number[label]) for row in rows for who, label in sorted(ballots[row], key=str)]
     frame = pd.DataFrame(triples, columns=["task", "worker", "label"])
-    chances = DawidSkene(n_iter=STEPS).fit_predict_proba(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # crowd-kit speaks to pandas in words that will go
+        warnings.simplefilter("ignore", FutureWarning)
+        chances = DawidSkene(n_iter=STEPS).fit_predict_proba(frame)
     made: dict[int, Label | None] = {}
     for row, values in zip(chances.index.tolist(), chances.to_numpy(), strict=True):
         order = values.argsort(kind="stable")[::-1]

@@ -24,6 +24,7 @@ FLAT = ".responses"
 
 class Response(NamedTuple):
     question: str
+    """Empty where a record was discarded as a whole."""
     value: Any
     user: Any
     status: Any
@@ -52,7 +53,7 @@ def record_answers(
     questions of which none was named.
     """
     responses = [list(_responses(row, where)) for where, row in rows]
-    questions = list(dict.fromkeys(response.question for made in responses for response in made))
+    questions = list(dict.fromkeys(response.question for made in responses for response in made if response.question))
     if label is not None and questions and label not in questions:
         raise InvalidInput(
             f"no record has a question {shown(label)}, only {', '.join(map(shown, questions))}; say which of them "
@@ -66,7 +67,7 @@ def record_answers(
     answers: list[Answer] = []
     problems, unsaid = Problems(), 0
     for (where, row), made in zip(rows, responses, strict=True):
-        given = [response for response in made if label in (None, response.question)]
+        given = [response for response in made if label is None or response.question in (label, "")]
         unsaid += sum(response.status is None for response in given)
         try:
             answers += _of_record(row, f"{where}: ", given, id, cancelled)
