@@ -47,8 +47,10 @@ class LabelSpace:
             listed = list(classes)
         except TypeError as error:  # arrays without an axis say that they can be iterated over
             raise InvalidInput(f"got classes={shown(classes)}; wanted a list of them, in an order") from error
-        named = class_table(label_array(listed, "classes"), what="classes").tolist()
-        plain = [LabelSpace(task, named).plain(name) for name in named]
+        values = label_array(listed, "classes")
+        named = class_table(values, what="classes").tolist()
+        # In the order in which they were given, which is that of the columns of probs.
+        plain = list(dict.fromkeys(LabelSpace(task, named).plain(name) for name in values.tolist()))
         if len(plain) < 2:
             raise InvalidInput(f"got classes={plain}; wanted two or more")
         return LabelSpace(task, plain)

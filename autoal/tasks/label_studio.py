@@ -179,7 +179,11 @@ def _address(value: str, root: Path | None) -> str:
     if "://" in value or value.startswith(("data:", "/data/")):
         return value
     path = Path(value)
-    if not path.is_absolute() or not path.is_file():
+    try:
+        is_here = path.is_absolute() and path.is_file()
+    except (OSError, ValueError):  # a name too long, a NUL in it
+        is_here = False
+    if not is_here:
         return value  # an address on the server that shows it
     if root is None:
         raise InvalidInput(
