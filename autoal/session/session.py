@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import warnings
@@ -15,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from autoal.data import as_rows
+from autoal.data.sources import picture_files
 from autoal.disk import dumps
 from autoal.encoders import check_encoder
-from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, PoolExhausted, shown
+from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, PoolExhausted, RunError, shown
 from autoal.selectors import AutoAL, Query
 from autoal.selectors.checks import integer
 from autoal.session.agreement import Agreement, agreement_of, disagreements
@@ -76,6 +78,7 @@ class Session:
         named = folder.path / "ids.json"
         self._ids = Ids(json.loads(named.read_text(encoding="utf-8")) if self._manifest["ids"] else None, count)
         self._rows: Any = None
+        self._files_of = functools.cache(picture_files)
         self._replayed, self._read_bytes = State(), -1
         self.selector: AutoAL | None = None
         """The AutoAL of the latest `ask` of this process, to look into (`leaderboard()`, `model_`); None before."""
@@ -431,11 +434,12 @@ class Session:
     def _shown(self, query: Query) -> Query:
         """The query with what there is to look at, and the classes for whoever labels."""
         seen = set(self._state().labels.values()) if self.task == "classification" else set()
-        try:
-            show = show_pool(self._manifest["data"], self._inputs, query.indices)
-        except DataMissing as error:
-            warnings.warn(f"the batch holds ids only, since its rows are not at hand: {error}", AutoALWarning, 3)
-            show = None
+        about, show = self._manifest["data"], None
+        if about["kind"] != "outside" or self._rows is not None:
+            try:
+                show = show_pool(about, self._pool, query.indices, self._files_of)
+            except (DataMissing, RunError) as error:
+                warnings.warn(f"the batch holds ids only, since its rows are not at hand: {error}", AutoALWarning, 3)
         return replace(query, show=show, classes=self._space.classes or sorted(seen, key=str), task=self.task)
 
     def _take(
@@ -458,14 +462,18 @@ class Session:
             )
         return told
 
-    def _inputs(self) -> Any:
+    def _pool(self) -> Any:
         if self._rows is None:
             self._rows = load_inputs(self._manifest["data"], self._folder.path)
             self._rows.use(self._encoder)
+        return self._rows
+
+    def _inputs(self) -> Any:
+        rows = self._pool()
         described = self._manifest.get("encoder")
         if described is not None and self._encoder is None:
             raise InvalidInput(
                 f"this session was created with the encoder {described}; pass it again: "
                 f"Session.open({str(self._folder.path)!r}, encoder=...)"
             )
-        return self._rows
+        return rows

@@ -18,7 +18,7 @@ from autoal.data.rows import Rows
 from autoal.data.sources import IMAGE_SUFFIXES, picture_files
 from autoal.data.texts import TextRows
 from autoal.encoders.containers import is_polars
-from autoal.errors import InvalidInput, shown
+from autoal.errors import InvalidInput, RunError, shown
 
 __all__ = [
     "IMAGE",
@@ -113,13 +113,23 @@ def show_rows(rows: Rows, indices: Any) -> Show | None:
     return Show([item if isinstance(item, dict) else {TEXT: item} for item in made])
 
 
-def show_pool(about: Mapping[str, Any], rows: Callable[[], Rows], indices: Any) -> Show | None:
+def show_pool(
+    about: Mapping[str, Any],
+    rows: Callable[[], Rows],
+    indices: Any,
+    files_of: Callable[[Path], list[Path]] = picture_files,
+) -> Show | None:
     """What rows `indices` of a session's pool show: pictures of a folder by their whole path, else `show_rows`.
 
-    `about` is what the manifest says of the pool; `rows` reads it. Raises DataMissing where it is not there any more.
+    `about` is what the manifest says of the pool; `rows` reads it, `files_of` lists a folder. Raises DataMissing where it
+    is not there any more, RunError where it holds other files.
     """
     if about["kind"] == "path" and (folder := Path(about["path"])).is_dir():
-        files = picture_files(folder)
+        files = files_of(folder)
+        if len(files) != about["rows"]:
+            raise RunError(
+                f"{folder} holds {len(files)} pictures, and {about['rows']} then; put the files of then back"
+            )
         return Show([{IMAGE: str(files[row])} for row in indices], folder.parent)
     if about["kind"] in ("array", "sparse") or str(about.get("path", "")).endswith(".npy"):
         return None

@@ -274,3 +274,22 @@ def test_classes_keep_the_order_in_which_they_are_named(tmp_path: Path) -> None:
     batch = session.ask(3, probs=own)
     assert list(batch.classes) == ["oak", "elm", "ash"]
     assert batch.show is None  # numbers are nothing to look at
+
+
+def test_a_batch_without_its_rows_at_hand_is_a_batch_of_ids(tmp_path: Path) -> None:
+    pd.DataFrame({"x": X[:, 0], "z": X[:, 1]}).to_csv(tmp_path / "pool.csv", index=False)
+    session = begun(tmp_path / "s", X=tmp_path / "pool.csv", model=None)
+    batch = session.ask(3)
+    assert batch.show is not None and batch.show.fields[0] == {"x": X[batch[0], 0], "z": X[batch[0], 1]}
+    (tmp_path / "pool.csv").rename(tmp_path / "moved.csv")
+    with pytest.warns(AutoALWarning, match="holds ids only"):
+        pending = Session.open(session.folder).pending_query()
+    assert pending.show is None and pending.ids.tolist() == batch.ids.tolist()
+    outside = begun(tmp_path / "o", X=[{"text": f"leaf {i}", "n": i} for i in range(60)], encoder=_numbers, model=None)
+    shown = outside.ask(2)
+    assert shown.show is not None and shown.show.fields[0] == {"text": f"leaf {shown[0]}", "n": shown[0]}
+    assert Session.open(outside.folder).pending_query().show is None
+
+
+def _numbers(items: Any) -> np.ndarray:
+    return np.asarray([[item["n"], item["n"] % 7] for item in items], dtype=float)
