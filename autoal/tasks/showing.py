@@ -121,8 +121,8 @@ def show_pool(
 ) -> Show | None:
     """What rows `indices` of a session's pool show: pictures of a folder by their whole path, else `show_rows`.
 
-    `about` is what the manifest says of the pool; `rows` reads it, `files_of` lists a folder. Raises DataMissing where it
-    is not there any more, RunError where it holds other files.
+    `about` is what the manifest says of the pool; `rows` reads it, `files_of` lists a folder. Raises DataMissing where
+    it is not there any more, RunError where it holds other files.
     """
     if about["kind"] == "path" and (folder := Path(about["path"])).is_dir():
         files = files_of(folder)
