@@ -13,6 +13,7 @@ LAYERS = [
     {"outputs", "settings", "stopping"},
     {"encoders"},
     {"data"},
+    {"tasks"},
     {"models"},
     {"strategies.base"},
     {"strategies.parts"},

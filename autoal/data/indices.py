@@ -11,8 +11,10 @@ from torch import Tensor
 
 from autoal.errors import InvalidInput
 
-__all__ = ["id_array", "id_ranks", "index_array"]
+__all__ = ["id_array", "id_ranks", "index_array", "text_of"]
 
+MOST = 10**300
+"""Integers beyond it name nothing; of more than 4,300 digits Python makes no text."""
 BITS = 4096
 """An integer id is no longer: Python refuses to write those of more than 4,300 digits."""
 
@@ -104,3 +106,17 @@ def id_ranks(ids: NDArray[Any], are_row_numbers: bool = False) -> NDArray[np.int
     ranks = np.empty(len(ids), dtype=np.int64)
     ranks[order] = np.arange(len(ids))
     return ranks
+
+
+def text_of(value: Any) -> str | None:
+    """How an id is written in a file; None for what is no id. Whole floats count as integers, since a column of a
+    table that has gaps turns into floats."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= MOST:
+        return None
+    return str(int(value))

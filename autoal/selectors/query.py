@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pandas as pd
 
 from autoal.errors import InvalidInput
 from autoal.selectors.card import card
+from autoal.tasks import Show, distinct_names, label_config, looks_of, show_of, tasks_of
+from autoal.tasks.showing import READ
 
 __all__ = ["Query"]
 
@@ -21,6 +23,8 @@ LISTED = 8
 """Picks shown in a notebook."""
 HEAVIEST = 3
 """Candidates named there."""
+COLUMNS = ("rank", "index", "id", "utility", "wanted_by")
+"""Of the frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,12 @@ class Query:
     """candidate -> (b,) bool: whether the candidate alone would have bought that pick."""
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     """Losses, gate, seconds per stage, peak bytes, candidates dropped and why."""
+    show: Show | None = None
+    """What there is to look at of each pick, where that is known."""
+    classes: Sequence[Any] = ()
+    """The labels there may be, as far as they are known, in an order; for whoever labels."""
+    task: str = "classification"
+    """Or "regression"."""
 
     def __post_init__(self) -> None:
         for array in (self.indices, self.ids, self.utilities, *self.votes.values()):
@@ -109,29 +119,69 @@ class Query:
             }
         )
 
-    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The frame as CSV; written whole to `path`, or returned."""
-        return _deliver(self.to_frame().to_csv(index=False), path)
+    def to_csv(self, path: str | os.PathLike[str] | None = None, data: Any = None) -> str | None:
+        """A table to be filled in: the frame, what there is to look at, and an empty column `label`; written whole to
+        `path`, or returned. `Session.tell_file` reads it back, and passes over what has no label yet.
 
-    def to_jsonl(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """One JSON object a pick; written whole to `path`, or returned."""
+        `data` says what there is to look at, by id, as in `to_label_studio`; by default `show`.
+        """
+        frame, rows = self.to_frame(), self._looked_at(data)
+        for name in dict.fromkeys(name for row in rows for name in row):
+            frame[name] = pd.Series([row.get(name) for row in rows], dtype=object)
+        return _deliver(frame.assign(label="").to_csv(index=False), path)
+
+    def to_jsonl(self, path: str | os.PathLike[str] | None = None, data: Any = None) -> str | None:
+        """One JSON object a pick, with what there is to look at (as in `to_csv`) and a `label` that is null; written
+        whole to `path`, or returned."""
         rows = self.to_frame().to_dict("records")
-        return _deliver("".join(json.dumps(_plain(row), default=str) + "\n" for row in rows), path)
+        lines = [
+            json.dumps({**_plain(row), **fields, "label": None}, default=str)
+            for row, fields in zip(rows, self._looked_at(data), strict=True)
+        ]
+        return _deliver("".join(line + "\n" for line in lines), path)
 
     def to_label_studio(
-        self, path: str | os.PathLike[str] | None = None, data: Mapping[Any, Any] | None = None
+        self,
+        path: str | os.PathLike[str] | None = None,
+        data: Any = None,
+        *,
+        predictions: Any = None,
+        files_root: str | os.PathLike[str] | None = None,
+        classes: Iterable[Any] | None = None,
     ) -> str | None:
-        """Tasks for Label Studio: a JSON array of `{"data": {"id": ..., "utility": ...}, ...}`, best first.
+        """Tasks for Label Studio, best first: a JSON array of `{"data": {"id": ..., "utility": ...}, ...}`.
 
-        `data` maps an id to further fields of the task, for instance `{"image": url}`.
+        `data` says what there is to look at, by id: a dict of id to fields (`{"image": url}`) or to one value, a frame
+        with a column `id` or the ids as its index, or a Series; by default `show`. `predictions` (a frame with id,
+        label and confidence, or a dict) are shown as the model's. Local pictures are served by Label Studio itself,
+        below `files_root`. See `autoal.tasks.tasks_of`.
+
+        Beside `path` the labeling configuration of the project is written, as `<path>.xml`, where there is something to
+        look at and two `classes` or more are known (by default those of the session): paste it into Settings, Labeling
+        Interface, Code. Raises InvalidInput where a pick has nothing to look at in `data`.
         """
-        tasks = []
-        for row in self.to_frame().to_dict("records"):
-            plain = _plain(row)
-            fields = {"id": plain["id"], "index": plain["index"], "utility": plain["utility"]}
-            fields.update((data or {}).get(row["id"], {}))
-            tasks.append({"data": fields, "meta": {"rank": plain["rank"], "wanted_by": plain["wanted_by"]}})
+        show = self.show if data is None else show_of(self.ids, data)
+        regression = self.task == "regression"
+        root = None if files_root is None else Path(files_root)
+        tasks = tasks_of(self, show, predictions, files_root=root, regression=regression)
+        named = list(self.classes if classes is None else classes)
+        if (
+            path is not None
+            and show is not None
+            and len(show)
+            and (regression or classes is not None or len(named) > 1)
+        ):
+            config = label_config(named, looks_of(show), regression=regression)
+            _deliver(config, Path(path).with_suffix(".xml"))
         return _deliver(json.dumps(tasks, indent=2, default=str) + "\n", path)
+
+    def _looked_at(self, data: Any) -> list[dict[str, Any]]:
+        """Fields of each pick, none of them called as a column of ours."""
+        show = self.show if data is None else show_of(self.ids, data)
+        if show is None:
+            return [{} for _ in range(len(self))]
+        called = distinct_names(show.names, (*COLUMNS, *READ))
+        return [{called[name]: value for name, value in fields.items()} for fields in show.fields]
 
 
 class _Frozen(dict[Any, Any]):

@@ -1,4 +1,4 @@
-"""Answers of one call, checked together: either all of them go into the journal, or none."""
+"""Answers of one call, read and checked together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pandas as pd
 from autoal.data.labels import label_array
 from autoal.errors import AutoALError, InvalidInput, shown
 from autoal.selectors import Query
-from autoal.session.ids import Ids, is_text
+from autoal.session.ids import Ids, is_text, text_of
 from autoal.session.labels import Label, LabelSpace
-from autoal.session.state import OUT_OF_CLASS, Record, State, Told
+from autoal.session.state import OUT_OF_CLASS, State
 
-__all__ = ["Answer", "answers_of", "listed", "settle"]
+__all__ = ["SHOWN", "Answer", "Heard", "annotator_name", "answers_of", "brief", "heard", "listed", "named"]
 
 SHOWN = 5
 """Mistakes named in one message."""
@@ -34,6 +34,16 @@ class Answer(NamedTuple):
     """Reason, where the point was skipped."""
     is_row: bool = False
     """Whether `id` is a row number whatever the ids are."""
+    annotator: str | None = None
+    """Who answered, where that is known."""
+    rejected: bool = False
+    """Whether it only says which label the point has not, which tells nothing here."""
+    foreign: bool = False
+    """Whether the point may be somebody else's, as in a project that holds other tasks too."""
+    beside: int | None = None
+    """The row number that came along with the id, to be compared."""
+    final: bool = False
+    """Whether it counts as the truth, whatever others say."""
 
 
 def listed(values: Any, what: str) -> list[Any]:
@@ -51,8 +61,9 @@ def listed(values: Any, what: str) -> list[Any]:
         raise InvalidInput(f"got {what} of type {type(values).__name__}; wanted a list, an array or a Query") from error
 
 
-def answers_of(ids: Any, labels: Any) -> list[Answer]:
-    """What `tell(ids, labels)` was given. Raises InvalidInput where there is not one label for each id."""
+def answers_of(ids: Any, labels: Any, annotator: Any = None) -> list[Answer]:
+    """What `tell(ids, labels, annotator=)` was given. Raises InvalidInput where there is not one label for each id, and
+    one annotator for all or each."""
     if isinstance(ids, Set):
         raise InvalidInput("got a set of ids, which has no order; wanted a list, an array or a Query, as the labels")
     names = listed(ids, "ids")
@@ -62,67 +73,57 @@ def answers_of(ids: Any, labels: Any) -> list[Answer]:
         given = list(label_array(labels, "labels").tolist())
     if len(names) != len(given):
         raise InvalidInput(f"got {len(names)} ids and {len(given)} labels; wanted one label for each id")
-    return [Answer("", name, label) for name, label in zip(names, given, strict=True)]
+    people: list[Any] = [None] * len(names) if annotator is None else listed(annotator, "annotators")
+    if len(people) == 1:
+        people = people * len(names)
+    if len(people) != len(names):
+        raise InvalidInput(f"got {len(people)} annotators for {len(names)} answers; wanted one, or one for each")
+    who = [annotator_name(person) for person in people]
+    return [Answer("", name, label, annotator=by) for name, label, by in zip(names, given, who, strict=True)]
 
 
-def settle(
-    answers: Sequence[Answer], state: State, ids: Ids, space: LabelSpace, *, correct: bool, hint: str
-) -> tuple[Record | None, Told]:
-    """The line of the journal that holds what is new in these answers (None where nothing is), and what they came to.
-
-    With `correct` a label may replace another, and a skip a label. Raises InvalidInput, naming up to five of them, for
-    ids that do not exist, labels that cannot be, and answers that contradict the journal or one another; `hint` says
-    how to correct.
-    """
-    rows, labels = _read(answers, state, ids, space)
-    told: dict[int, Label] = {}
-    skips: dict[int, str] = {}
-    said: dict[int, str] = {}
-    repeated = corrected = 0
-    conflicts: list[str] = []
-    for answer, row, label in zip(answers, rows, labels, strict=True):
-        name = f"{answer.where}{_named(answer.id)}"
-        known = state.labels.get(row)
-        meant = f"label {label!r}" if answer.skip is None else f"skip {answer.skip!r}"
-        if said.setdefault(row, meant) != meant:
-            conflicts.append(f"{name} is answered twice in this call: {_brief(said[row])} and {_brief(meant)}")
-            continue
-        if label is None and answer.skip is not None:
-            if known is not None and not correct:
-                conflicts.append(f"{name} has the label {shown(known)} and is skipped here")
-            repeated += state.skipped.get(row) == answer.skip
-            if state.skipped.get(row) != answer.skip:
-                skips[row] = answer.skip
-        elif label is not None:
-            if known is not None and known != label:
-                if not correct:
-                    conflicts.append(f"{name} has the label {shown(known)}, and not {shown(label)}")
-                corrected += row not in told
-            repeated += known == label
-            if known != label:
-                told[row] = label
-    if conflicts:
-        more = f" (and {len(conflicts) - SHOWN} more)" if len(conflicts) > SHOWN else ""
-        raise InvalidInput(f"nothing was written: {'; '.join(conflicts[:SHOWN])}{more}; to correct an answer {hint}")
-    if not told and not skips:
-        return None, Told(0, repeated, 0, 0)
-    record: Record = {"event": "tell", "ids": ids.of(told), "labels": list(told.values())}
-    if skips:
-        record["skips"] = [list(pair) for pair in zip(ids.of(skips), skips.values(), strict=True)]
-    return record, Told(len(told) - corrected, repeated, corrected, len(skips))
+def annotator_name(value: Any) -> str | None:
+    """The name of whoever answered as text; None for nobody. Raises InvalidInput for what is no name."""
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    name = text_of(value)
+    if name is None or not is_text(name) or len(name) > LONGEST:
+        raise InvalidInput(
+            f"got the annotator {shown(value, 60)}; wanted a name of up to {LONGEST} letters, or a number"
+        )
+    return name
 
 
-def _read(answers: Sequence[Answer], state: State, ids: Ids, space: LabelSpace) -> tuple[list[int], list[Label | None]]:
-    """The row of each answer, and its label (None for a skip)."""
-    rows: list[int] = []
-    labels: list[Label | None] = []
+class Heard(NamedTuple):
+    """What the answers of one call say of each point."""
+
+    rows: dict[int, list[tuple[Answer, Label | None]]]
+    """Row -> its answers, with the label as the journal keeps it (None for a skip)."""
+    rejected: int
+    foreign: int
+
+
+def heard(answers: Sequence[Answer], state: State, ids: Ids, space: LabelSpace) -> Heard:
+    """The answers by point. Raises InvalidInput, naming up to five, for ids that do not exist (foreign tasks are passed
+    over, unless nothing else is there), labels that cannot be, and an index that belongs to another id."""
+    rows: dict[int, list[tuple[Answer, Label | None]]] = {}
     unknown: list[str] = []
     wrong: list[str] = []
     like = state.example
+    rejected = foreign = 0
     for answer in answers:
         row = answer.id if answer.is_row and isinstance(answer.id, int) else ids.row(answer.id)
+        name = f"{answer.where}{named(answer.id)}"
         if row is None or not 0 <= row < len(ids):
-            unknown.append(f"{answer.where}{_named(answer.id)}")
+            foreign += answer.foreign
+            if not answer.foreign:
+                unknown.append(name)
+            continue
+        if answer.beside is not None and answer.beside != row:
+            wrong.append(f"{name} is row {row} of this session, but the row number beside it says {answer.beside}")
+            continue
+        if answer.rejected:
+            rejected += 1
             continue
         label = None
         try:
@@ -132,9 +133,10 @@ def _read(answers: Sequence[Answer], state: State, ids: Ids, space: LabelSpace) 
             else:
                 _check_reason(answer.skip, space)
         except AutoALError as error:
-            wrong.append(f"{answer.where}{_named(answer.id)}: {error}")
-        rows.append(row)
-        labels.append(label)
+            wrong.append(f"{name}: {error}")
+        rows.setdefault(row, []).append((answer, label))
+    if foreign and not rows and not rejected:
+        unknown += [f"{answer.where}{named(answer.id)}" for answer in answers if answer.foreign]
     if unknown:
         some = ids.of(range(min(3, len(ids))))
         raise InvalidInput(
@@ -144,7 +146,7 @@ def _read(answers: Sequence[Answer], state: State, ids: Ids, space: LabelSpace) 
     if wrong:
         more = f" (and {len(wrong) - SHOWN} more)" if len(wrong) > SHOWN else ""
         raise InvalidInput(f"nothing was written: {'; '.join(wrong[:SHOWN])}{more}")
-    return rows, labels
+    return Heard(rows, rejected, foreign)
 
 
 def _check_reason(reason: str, space: LabelSpace) -> None:
@@ -155,11 +157,11 @@ def _check_reason(reason: str, space: LabelSpace) -> None:
         raise InvalidInput("got reason='ood' in a regression, which has no classes to be out of; wanted another")
 
 
-def _named(value: Any) -> str:
+def named(value: Any) -> str:
     """An id in a message."""
     return shown(value.item() if isinstance(value, np.generic) else value)
 
 
-def _brief(words: str) -> str:
+def brief(words: str) -> str:
     """Words that somebody else wrote, for a message."""
     return words if len(words) <= LONGEST else f"{words[:LONGEST]}..."

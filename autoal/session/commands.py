@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from autoal.errors import DataMissing, InvalidInput
 from autoal.session.folder import is_session
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
+    import pandas as pd
+
     from autoal.selectors import Query
     from autoal.session.session import Session
     from autoal.session.state import Told
@@ -62,7 +65,10 @@ def query(
     ] = None,
     device: Device = None,
     show: Annotated[
-        Path | None, typer.Option(help="CSV whose further columns go into the tasks of each id, as text or image.")
+        Path | None, typer.Option(help="CSV whose columns say what there is to look at of each id: text, image, ...")
+    ] = None,
+    files_root: Annotated[
+        Path | None, typer.Option(help="Folder below which Label Studio serves local pictures (see README).")
     ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="No new batch: what was asked for and is open.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
@@ -76,6 +82,7 @@ def query(
     Example: autoal query runs/leaves --pool leaves.npy --batch-size 50 --out tasks.json
     Example: autoal query runs/reviews --pool reviews.csv --id review --target stars --batch-size 20
     """
+    from autoal.data import as_rows
     from autoal.encoders import load_encoder
     from autoal.session.labels import LabelSpace
     from autoal.session.pools import class_names, portfolio, read_labels, read_pool
@@ -84,6 +91,8 @@ def query(
     if out is not None:
         _check_output(out)
     further = None if show is None else _further_fields(show, id)
+    if files_root is not None and (out is None or out.suffix != ".json"):
+        raise InvalidInput("got --files-root, which is for tasks of Label Studio; wanted --out with a .json file too")
     first = {
         "labels": labels,
         "target": target,
@@ -104,12 +113,14 @@ def query(
         if pool is not None and pool.suffix != ".npy" and not pool.is_dir():
             raise InvalidInput(f"{folder} holds its pool already; leave --pool out to go on")
         session = Session.open(folder, pool, encoder=made, device=device, progress=progress)
+        _check_shown(further, session.ids)
     elif pool is None:
         raise DataMissing(f"{folder} holds no session yet; name all points with --pool to make one")
     else:
         X, ids, y, said = read_pool(pool, target, id, [part.strip() for part in drop.split(",")] if drop else [])
         for sentence in said:
             errors.print(escape(sentence))
+        _check_shown(further, range(len(as_rows(X))) if ids is None and further is not None else ids)
         named = class_names(classes)
         if labels is not None:
             if y is not None:
@@ -121,7 +132,7 @@ def query(
             encoder=made, progress=progress,
         )  # fmt: skip
     asked = session.pending_query() if pending else session.ask(batch_size)
-    _deliver(asked, out, further)
+    _deliver(asked, out, further, files_root)
     if "cold_start" in asked.diagnostics:
         errors.print(escape(asked.diagnostics["cold_start"]))
     if "audit" in asked.diagnostics:
@@ -131,7 +142,7 @@ def query(
 
 def tell(
     folder: Folder,
-    file: Annotated[Path, typer.Argument(help=".csv, .jsonl, or .json (Label Studio).", show_default=False)],
+    file: Annotated[Path, typer.Argument(help=".csv, .jsonl or .json.", show_default=False)],
     id: IdColumn = None,
     label: Annotated[
         str | None, typer.Option(help="Column of the labels; in Label Studio the control's name.", show_default=False)
@@ -139,19 +150,33 @@ def tell(
     cancelled: Annotated[
         str, typer.Option(help="Why annotations were cancelled: ood where the point is of no class.")
     ] = "cancelled",
+    annotator: Annotated[
+        str | None, typer.Option(help="Who made the file, where it does not say.", show_default=False)
+    ] = None,
+    on_conflict: Annotated[
+        str, typer.Option(help="Where answers of one point differ: fail, skip, majority or dawid-skene.")
+    ] = "fail",
     correct: Annotated[bool, typer.Option("--correct", help="Answers may replace earlier ones.")] = False,
 ) -> None:
     """Take the answers in FILE into a session: labels, and points that were skipped.
 
-    All of them are taken, or none. An export that grows may be told again and again: what is known changes nothing.
+    A table that query wrote, filled in; or an export of Label Studio, Prodigy, Argilla or doccano. All of the answers
+    are taken, or none. An export that grows may be told again and again: what is known changes nothing.
 
     Example: autoal tell runs/leaves export.json
+    Example: autoal tell runs/leaves export.json --on-conflict majority
     """
     from autoal.session.session import Session
 
     session = Session.open(folder)
-    told = session.tell_file(file, id=id, label=label, cancelled=cancelled, correct=correct)
-    Console(soft_wrap=True, highlight=False).print(escape(f"{_said(told)}; {standing(session)}"))
+    console = Console(soft_wrap=True, highlight=False)
+    told = session.tell_file(
+        file, id=id, label=label, cancelled=cancelled, annotator=annotator, on_conflict=on_conflict, correct=correct
+    )
+    console.print(escape(f"{_said(told)}; {standing(session)}"))
+    agreement = session.agreement()
+    if agreement is not None:
+        console.print(escape(agreement.says))
 
 
 def outlook(folder: Path, labels: int | None, rule: str | None) -> None:
@@ -182,8 +207,15 @@ def standing(session: Session) -> str:
     return ", ".join(f"{status[name]} {name}" for name in ("labeled", "pending", "skipped", "left"))
 
 
+SAID = {
+    "disagreed": "with different answers",
+    "rejected": "rejected (which tells no label)",
+    "foreign": "of other tasks (passed over)",
+}
+
+
 def _said(told: Told) -> str:
-    parts = [f"{count} {name}" for name, count in told._asdict().items() if count]
+    parts = [f"{count} {SAID.get(name, name)}" for name, count in told._asdict().items() if count]
     return ", ".join(parts) or "no answers"
 
 
@@ -195,24 +227,36 @@ def _check_output(path: Path) -> None:
         raise DataMissing(f"the folder of --out {str(path)!r} is not there; make it first")
 
 
-def _deliver(asked: Query, out: Path | None, further: dict[Any, Any] | None) -> None:
+def _deliver(asked: Query, out: Path | None, further: pd.Series | None, files_root: Path | None) -> None:
     if out is None:
-        typer.echo(asked.to_csv(), nl=False)
+        typer.echo(asked.to_csv(data=further), nl=False)
     elif out.suffix == ".json":
-        known = {name: further[str(name)] for name in asked.ids.tolist() if str(name) in further} if further else None
-        asked.to_label_studio(out, data=known)
+        asked.to_label_studio(out, data=further, files_root=files_root)
     elif out.suffix == ".csv":
-        asked.to_csv(out)
+        asked.to_csv(out, data=further)
     else:
-        asked.to_jsonl(out)
+        asked.to_jsonl(out, data=further)
 
 
-def _further_fields(path: Path, id: str | None) -> dict[str, dict[str, str]]:
-    """Fields of a task by id, written as text."""
+def _further_fields(path: Path, id: str | None) -> pd.Series:
+    """What there is to look at by id, a dict of texts for each."""
+    import pandas as pd
+
     from autoal.data.sources import read_frame
 
     frame = read_frame(path, as_text=True)
     column = id or "id"
     if column not in frame.columns:
         raise InvalidInput(f"{path} has the columns {list(frame.columns)}; wanted {column!r} among them, or --id")
-    return {str(row.pop(column)): row for row in frame.to_dict("records")}  # type: ignore[misc]
+    names = frame.pop(column).tolist()
+    if frame.shape[1] == 0:
+        raise InvalidInput(f"{path} has no column beside {column!r}; wanted what there is to look at")
+    return pd.Series(frame.to_dict("records"), index=names, dtype=object)
+
+
+def _check_shown(further: pd.Series | None, ids: Iterable[Any] | None) -> None:
+    """Before anything is asked for: each point that may be asked for has something to look at."""
+    from autoal.tasks import show_of
+
+    if further is not None and ids is not None:
+        show_of(list(ids), further)

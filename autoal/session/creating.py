@@ -18,12 +18,13 @@ from autoal.models import is_regressor_model
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
 from autoal.selectors.checks import check_parameters, integer
-from autoal.session.answers import Answer, settle
+from autoal.session.answers import Answer
 from autoal.session.describe import describe_encoder, describe_model
 from autoal.session.folder import being_made
 from autoal.session.ids import Ids
 from autoal.session.inputs import store_inputs
 from autoal.session.labels import LabelSpace, first_labels
+from autoal.session.settling import settle
 from autoal.session.state import BEGINNING, State
 from autoal.strategies import resolve_candidates
 

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoal.data.indices import id_array
+from autoal.data.indices import id_array, text_of
 from autoal.errors import InvalidInput, shown
 
 __all__ = ["Ids", "is_text", "text_of"]
 
-MOST = 10**300
-"""Integers beyond it name nothing; of more than 4,300 digits Python makes no text."""
 DIGITS = 18
 """Of row numbers, at most."""
 
@@ -23,20 +21,6 @@ def is_text(value: str) -> bool:
     """Whether text comes back as it was from every file and array: no NUL, at which some stop, and no half of a
     surrogate pair, which UTF-8 lacks."""
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def text_of(value: Any) -> str | None:
-    """How an id is written in a file; None for what is no id. Whole floats count as integers, since a column of a
-    table that has gaps turns into floats."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, str):
-        return value.strip() or None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= MOST:
-        return None
-    return str(int(value))
 
 
 class Ids:

@@ -16,8 +16,9 @@ from autoal.data.indices import index_array
 from autoal.data.labels import class_table, is_missing, label_array, task_of
 from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.session.ids import is_text
+from autoal.session.names import spelled
 
-__all__ = ["Label", "LabelSpace", "first_labels"]
+__all__ = ["Label", "LabelSpace", "first_labels", "nearly_alike"]
 
 Label = str | int | bool | float
 LONGEST = 200
@@ -47,8 +48,10 @@ class LabelSpace:
             listed = list(classes)
         except TypeError as error:  # arrays without an axis say that they can be iterated over
             raise InvalidInput(f"got classes={shown(classes)}; wanted a list of them, in an order") from error
-        named = class_table(label_array(listed, "classes"), what="classes").tolist()
-        plain = [LabelSpace(task, named).plain(name) for name in named]
+        values = label_array(listed, "classes")
+        named = class_table(values, what="classes").tolist()
+        # In the order in which they were given, which is that of the columns of probs.
+        plain = list(dict.fromkeys(LabelSpace(task, named).plain(name) for name in values.tolist()))
         if len(plain) < 2:
             raise InvalidInput(f"got classes={plain}; wanted two or more")
         return LabelSpace(task, plain)
@@ -82,7 +85,9 @@ class LabelSpace:
         if example is not None and type(example) is not type(value):
             raise InvalidInput(
                 f"got the label {shown(value)} ({type(value).__name__}), but labels so far are "
-                f"{type(example).__name__}, e.g. {shown(example)}; wanted one type"
+                f"{type(example).__name__}, e.g. {shown(example)}; wanted one type: skip the point, write the label as "
+                "the others are, or begin a session whose classes= (--classes) name all there are, and tell it the "
+                "labels.csv of this one's report"
             )
         if self.classes is not None and value not in self.classes:
             brief = shown(value) if isinstance(value, str) and len(value) > LONGEST else value
@@ -93,9 +98,10 @@ class LabelSpace:
             )
         return value
 
-    def read(self, texts: Sequence[Any], like: Label | None = None) -> list[Any]:
+    def read(self, texts: Sequence[Any], like: Label | None = None, *, typed: bool = False) -> list[Any]:
         """Labels of a file: text becomes a number in a regression, and an integer where classes are integers; where
-        nothing is known yet, where all of the file look like integers. What is no text is left as it is."""
+        nothing is known yet, where all of the file look like integers, unless the file is `typed`, as JSON is: there
+        "1" is text. What is no text is left as it is."""
         example = self.classes[0] if self.classes else like
         written = [text for text in texts if isinstance(text, str)]
         if self.task == "regression":
@@ -103,10 +109,23 @@ class LabelSpace:
         if isinstance(example, bool):
             truth = {"true": True, "false": False}
             return [truth.get(text.lower(), text) if isinstance(text, str) else text for text in texts]
-        integers = isinstance(example, int) or (example is None and all(map(_is_integer, written)))
+        integers = isinstance(example, int) or (example is None and not typed and all(map(_is_integer, written)))
         return [
             int(float(text)) if integers and isinstance(text, str) and _is_integer(text) else text for text in texts
         ]
+
+
+def nearly_alike(new: Iterable[Label], known: Iterable[Label]) -> list[tuple[str, str]]:
+    """Pairs of classes that differ only in how they are written: each of `new` that is not `known`, with another."""
+    seen: dict[str, str] = {}
+    pairs = []
+    known_names = [label for label in dict.fromkeys(known) if isinstance(label, str)]
+    fresh = [label for label in dict.fromkeys(new) if isinstance(label, str) and label not in set(known_names)]
+    for name in (*known_names, *fresh):
+        other = seen.setdefault(spelled(name), name)
+        if other != name and name in fresh:
+            pairs.append((other, name))
+    return pairs
 
 
 def first_labels(y: Any, labeled: Any, n: int, task: str) -> tuple[str, NDArray[np.int64], list[Any]]:

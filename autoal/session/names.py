@@ -9,7 +9,7 @@ from typing import Any
 
 from autoal.errors import shown
 
-__all__ = ["alike", "says_alike"]
+__all__ = ["alike", "says_alike", "spelled"]
 
 
 def alike(classes: Iterable[Any]) -> list[list[str]]:
@@ -18,7 +18,7 @@ def alike(classes: Iterable[Any]) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for name in classes:
         if isinstance(name, str):
-            groups.setdefault(_written(name), []).append(name)
+            groups.setdefault(spelled(name), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -32,6 +32,7 @@ def says_alike(groups: list[list[str]]) -> str:
     )
 
 
-def _written(name: str) -> str:
+def spelled(name: str) -> str:
+    """What is the same for all ways to write a name."""
     text = unicodedata.normalize("NFKC", name).casefold().strip()
     return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text)

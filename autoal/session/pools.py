@@ -86,10 +86,11 @@ def read_labels(path: Path, id: str | None, X: Any, ids: list[Any] | None, space
             raise DataMissing(f"{str(path)!r} is not there; check the path") from error
         except (OSError, ValueError) as error:
             raise InvalidInput(f"{str(path)!r} cannot be read as an array of labels ({error})") from error
-    answers = [answer for answer in read_answers(path, id=id) if answer.skip is None]
+    answers = [answer for answer in read_answers(path, id=id) if answer.skip is None and not answer.rejected]
     names = Ids(ids, len(as_rows(X)))
     y = np.full(len(names), None, dtype=object)
-    for answer, label in zip(answers, space.read([answer.label for answer in answers]), strict=True):
+    written = [answer.label for answer in answers]
+    for answer, label in zip(answers, space.read(written, typed=path.suffix.lower() != ".csv"), strict=True):
         row = names.row(answer.id)
         if row is None:
             raise InvalidInput(f"{answer.where}{answer.id!r} is not among the {len(names)} ids of the pool")

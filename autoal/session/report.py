@@ -14,12 +14,13 @@ from autoal.report.curves import COLORS, GREY, new_figure, plain, save
 from autoal.report.figures import weight_map
 from autoal.report.records import weights_by_round
 from autoal.report.templates import inlined, template
+from autoal.session.agreement import Agreement
 from autoal.session.estimate import FEWEST
 from autoal.session.labels import Label
 from autoal.session.outlook import Outlook
-from autoal.session.state import Record, State
+from autoal.session.state import DISAGREEMENT, Record, State
 
-__all__ = ["Shown", "round_table", "write_report"]
+__all__ = ["Shown", "annotator_table", "round_table", "write_report"]
 
 CANDIDATES = 40
 """Candidates in the picture of weights, the heaviest."""
@@ -50,6 +51,8 @@ class Shown(Protocol):
 
     def to_frame(self) -> pd.DataFrame: ...
 
+    def agreement(self) -> Agreement | None: ...
+
 
 def write_report(session: Shown, *, estimate: bool = True) -> Path:
     """Writes report.html, its pictures, and labels.csv into the folder of `session`; gives the page's path."""
@@ -74,6 +77,8 @@ def write_report(session: Shown, *, estimate: bool = True) -> Path:
         fair=_fair(state),
         why_not=why_not,
         classes=_table(_classes(state)) if session.task == "classification" and state.labels else None,
+        annotators=_table(annotator_table(state)) if state.votes else None,
+        agreement=_agreement(session.agreement(), state),
         rounds=_table(rounds) if len(rounds) else None,
         weights=_weights(state, folder),
         facts=[
@@ -121,6 +126,32 @@ def round_table(state: State) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def annotator_table(state: State) -> pd.DataFrame:
+    """One row for each annotator: answers, how many of them on points that others answered too, and how often these
+    are what counts as the label."""
+    rows = []
+    for who in sorted({who for made in state.votes.values() for who in made}):
+        given = {row: made[who] for row, made in state.votes.items() if who in made}
+        shared = [row for row in given if len(state.votes[row]) > 1]
+        decided = [row for row in shared if row in state.labels]
+        kept = sum(state.labels[row] == given[row] for row in decided)
+        rows.append(
+            {
+                "annotator": who,
+                "answers": str(len(given)),
+                "shared": str(len(shared)),
+                "kept": f"{kept / len(decided):.1%}" if decided else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _agreement(agreement: Agreement | None, state: State) -> str:
+    left = sum(reason == DISAGREEMENT for reason in state.skipped.values())
+    waiting = f" {left} points were left out, since their answers differ." if left else ""
+    return f"{agreement.says}.{waiting}" if agreement else "No point was answered by several annotators yet."
+
+
 def _values(session: Shown, moments: list[dict[int, Label]]) -> tuple[pd.DataFrame | None, str]:
     """Cross-validated values by number of labels, or why there are none."""
     found = session.cross_validate(moments)
@@ -163,7 +194,7 @@ def _classes(state: State) -> pd.DataFrame:
 
 def _table(frame: pd.DataFrame) -> dict[str, Any]:
     """As the template takes it."""
-    words = {"class", "asked on", "heaviest candidates", "why"}
+    words = {"class", "annotator", "asked on", "heaviest candidates", "why"}
     heads = [(str(name), name in words) for name in frame.columns]
     return {"heads": heads, "rows": [("", list(row)) for row in frame.to_numpy()], "tall": len(frame) > 24}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,14 +16,16 @@ import numpy as np
 import pandas as pd
 
 from autoal.data import Rows, as_rows
+from autoal.data.sources import picture_files
 from autoal.disk import dumps
 from autoal.encoders import check_encoder
-from autoal.errors import AutoALError, AutoALWarning, InvalidInput, PoolExhausted, shown
+from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, PoolExhausted, RunError, shown
 from autoal.rng import derive_seed
 from autoal.selectors import AutoAL, Query
 from autoal.selectors.checks import integer
+from autoal.session.agreement import Agreement, agreement_of, disagreements
 from autoal.session.ahead import choosing, due, labels_at_asks
-from autoal.session.answers import Answer, answers_of, listed, settle
+from autoal.session.answers import Answer, annotator_name, answers_of, listed
 from autoal.session.asking import Asked, Asking, pending_query
 from autoal.session.card import session_card
 from autoal.session.creating import make_session, now, package_versions
@@ -31,15 +35,18 @@ from autoal.session.fitting import Known, Trained, check_can_fit, kept, lacks_mo
 from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.inputs import load_inputs, same_inputs
-from autoal.session.labels import Label, LabelSpace
+from autoal.session.labels import Label, LabelSpace, nearly_alike
 from autoal.session.names import alike, says_alike
 from autoal.session.outlook import MOMENTS, Outlook, outlook_of
 from autoal.session.predictions import check_out, predictions, write_frame
+from autoal.session.settling import settle
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
 from autoal.session.suspects import NO_PROBABILITIES, find_suspects
+from autoal.session.votes import check_on_conflict
 from autoal.session.watching import rounds_of
 from autoal.stopping import DEFAULT, Rule, parse_rule
 from autoal.strategies.base import check_batch_size
+from autoal.tasks import show_pool
 
 __all__ = ["Session"]
 
@@ -64,7 +71,7 @@ class Session:
     >>> session = Session.create(folder, X, candidates="fast", model=LogisticRegression(), random_state=0)
     >>> batch = session.ask(6)  # nothing is labeled yet: typical points of the clusters of X
     >>> session.tell(batch, truth[batch])
-    Told(new=6, repeated=0, corrected=0, skipped=0)
+    Told(new=6, repeated=0, corrected=0, skipped=0, disagreed=0, rejected=0, foreign=0)
     >>> len(session.ask(4)), len(session.pending)
     (4, 4)
     """
@@ -81,6 +88,7 @@ class Session:
         named = folder.path / "ids.json"
         self._ids = Ids(json.loads(named.read_text(encoding="utf-8")) if self._manifest["ids"] else None, count)
         self._rows: Any = None
+        self._files_of = functools.cache(picture_files)
         self._replayed, self._read_bytes = State(), -1
         self._looked: dict[Any, Outlook] = {}
         self.selector: AutoAL | None = None
@@ -193,7 +201,7 @@ class Session:
                 probs=probs,
             )  # fmt: skip
             self._keep(asked, state)
-        return asked.query
+        return self._shown(asked.query)
 
     def ask_ahead(self, batch_size: int) -> Query | None:
         """The next batch, once half of the latest one has an answer; None before, and where no point is left.
@@ -225,25 +233,30 @@ class Session:
                 if len(state.asks) > len(past.asks):  # by a call of `ask`: theirs is the next batch
                     return None
                 self._keep(asked._replace(record={**asked.record, "lines": lines}), state)
-        return asked.query
+        return self._shown(asked.query)
 
     def pending_query(self) -> Query:
         """Every point that was asked for and has no answer yet, in the order of asking: the same batch again, as far as
         it is open, for instance where a process was killed before it had exported it. Utilities of other points are
         NaN; weights are those of the latest batch."""
-        return pending_query(self._state(), self._ids)
+        return self._shown(pending_query(self._state(), self._ids))
 
     # --- answering --------------------------------------------------------------------------------------------
 
-    def tell(self, ids: Any, labels: Any, *, correct: bool = False) -> Told:
+    def tell(
+        self, ids: Any, labels: Any, *, annotator: Any = None, on_conflict: str = "fail", correct: bool = False
+    ) -> Told:
         """Takes labels: of one id, of a list of ids, or of a Query (whose ids are meant), one label for each.
 
         The points need not have been asked for, nor all that were be there. A label that is known already changes
-        nothing; another one is an error, unless `correct`. Either all are written, or none: InvalidInput for unknown
-        ids, missing labels, labels of another type or outside `classes`, and answers that contradict one another.
+        nothing; another one is an error, unless `correct`. `annotator` names whoever answered, one for all or one for
+        each; such votes are kept, and `on_conflict` says what becomes of a point whose answers differ ("fail", "skip",
+        "majority", "dawid-skene": see `autoal.session.votes`). Either all are written, or none: InvalidInput for
+        unknown ids, missing labels, labels of another type or outside `classes`, and answers that contradict one
+        another.
         """
         hint = "call relabel(id, label), or pass correct=True"
-        return self._take(answers_of(ids, labels), correct, hint, "tell")
+        return self._take(answers_of(ids, labels, annotator), correct, hint, "tell", on_conflict)
 
     def tell_file(
         self,
@@ -252,18 +265,27 @@ class Session:
         id: str | None = None,
         label: str | None = None,
         cancelled: str = "cancelled",
+        annotator: str | None = None,
+        on_conflict: str = "fail",
         correct: bool = False,
     ) -> Told:
-        """Takes the answers in a file: CSV, JSON lines, or an export of Label Studio (JSON, JSON-MIN, CSV).
+        """Takes the answers in a file: CSV, JSON lines, or an export of Label Studio, Prodigy, Argilla or doccano.
 
         See `autoal.session.exports.read_answers` for the formats. `id` and `label` name the fields where they are not
         so called, `cancelled` is the reason of points whose annotation was cancelled ("ood" where that is what it
-        means). The same export may be told again and again as it grows. Raises what `tell` does, with the line.
+        means), `annotator` whoever made the file, where it does not say. `on_conflict` is as in `tell`. The same export
+        may be told again and again as it grows. Raises what `tell` does, with the line.
         """
+        who = annotator_name(annotator)
         answers = read_answers(path, id=id, label=label, cancelled=cancelled)
-        texts = self._space.read([answer.label for answer in answers], self._state().example)
-        read = [answer._replace(label=text) for answer, text in zip(answers, texts, strict=True)]
-        return self._take(read, correct, "pass correct=True (on the command line: --correct)", Path(path).name)
+        typed = Path(path).suffix.lower() != ".csv"
+        texts = self._space.read([answer.label for answer in answers], self._state().example, typed=typed)
+        read = [
+            answer._replace(label=text, annotator=answer.annotator or who)
+            for answer, text in zip(answers, texts, strict=True)
+        ]
+        hint = "pass correct=True (on the command line: --correct)"
+        return self._take(read, correct, hint, Path(path).name, on_conflict)
 
     def skip(self, ids: Any, reason: str = OUT_OF_CLASS) -> Told:
         """Takes points out of the pool. With the reason "ood" they belong to none of the classes, and AutoAL learns
@@ -321,6 +343,11 @@ class Session:
         return len(self._ids)
 
     @property
+    def ids(self) -> list[Any]:
+        """The id of each row."""
+        return self._ids.of(range(len(self)))
+
+    @property
     def folder(self) -> Path:
         return self._folder.path
 
@@ -361,11 +388,6 @@ class Session:
         """The classes there are, in their order; None where more may turn up."""
         return None if self._space.classes is None else list(self._space.classes)
 
-    @property
-    def ids(self) -> list[Any]:
-        """The id of each row."""
-        return self._ids.of(range(len(self)))
-
     def state(self) -> State:
         """What the journal amounts to by now, counted in rows of the pool; to look at, not to change."""
         return self._state()
@@ -390,9 +412,11 @@ class Session:
         return np.asarray(rows, dtype=np.int64), np.asarray([labels[row] for row in rows])
 
     def status(self) -> dict[str, int]:
-        """How many points are labeled, pending, skipped and left, rounds, and classes seen."""
+        """How many points are labeled, pending, skipped and left, rounds, and classes seen; where annotators are named,
+        how many there are, and points on which they differ."""
         state = self._state()
         seen = 0 if self.task == "regression" else len(set(state.labels.values()))
+        people = {who for made in state.votes.values() for who in made}
         return {
             "points": len(self),
             "labeled": len(state.labels),
@@ -401,7 +425,19 @@ class Session:
             "left": len(self) - state.taken,
             "rounds": len(state.asks),
             "classes": seen,
+            **({"annotators": len(people), "disagreements": disagreements(state.votes)} if people else {}),
         }
+
+    def agreement(self) -> Agreement | None:
+        """How well annotators agree: Cohen's kappa of two, Krippendorff's alpha of more; None where fewer than two
+        have answered for the same points."""
+        return agreement_of(self._state().votes, self.task)
+
+    @property
+    def votes(self) -> dict[Any, dict[str, Label]]:
+        """id -> annotator -> what they said, as far as they are named."""
+        votes = self._state().votes
+        return {name: dict(made) for name, made in zip(self._ids.of(votes), votes.values(), strict=True)}
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each point that is labeled, pending or skipped: id, index, state, label, reason, and the round
@@ -610,11 +646,35 @@ class Session:
         state.apply(record, self._ids)
         self._read_bytes = self._folder.size()
 
-    def _take(self, answers: Sequence[Answer], correct: bool, hint: str, source: str) -> Told:
+    def _shown(self, query: Query) -> Query:
+        """The query with what there is to look at, and the classes for whoever labels."""
+        seen = set(self._state().labels.values()) if self.task == "classification" else set()
+        about, show = self._manifest["data"], None
+        if about["kind"] != "outside" or self._rows is not None:
+            try:
+                show = show_pool(about, self._pool, query.indices, self._files_of)
+            except (DataMissing, RunError) as error:
+                warnings.warn(f"the batch holds ids only, since its rows are not at hand: {error}", AutoALWarning, 3)
+        return replace(query, show=show, classes=self._space.classes or sorted(seen, key=str), task=self.task)
+
+    def _take(
+        self, answers: Sequence[Answer], correct: bool, hint: str, source: str, on_conflict: str = "fail"
+    ) -> Told:
+        check_on_conflict(on_conflict, self.task)
         with self._writing() as state:
-            record, told = settle(answers, state, self._ids, self._space, correct=correct, hint=hint)
+            before = set(state.labels.values())
+            record, told = settle(
+                answers, state, self._ids, self._space, correct=correct, hint=hint, on_conflict=on_conflict
+            )
             if record is not None:
                 self._write({**record, "source": source, "time": now()}, state)
+        for known, new in nearly_alike(record["labels"], before) if record is not None else ():
+            warnings.warn(
+                f"the labels {known!r} and {new!r} are nearly alike, and count as two classes; to merge them tell "
+                "their points again with one name, and correct=True (--correct)",
+                AutoALWarning,
+                stacklevel=3,
+            )
         return told
 
     @property
@@ -627,14 +687,18 @@ class Session:
         seed = derive_seed(self._manifest["seed"], "fit")
         return trained(self._inputs(), known, model=self._model, device=self._own_device, seed=seed)
 
-    def _inputs(self) -> Rows:
+    def _pool(self) -> Rows:
         if self._rows is None:
             self._rows = load_inputs(self._manifest["data"], self._folder.path)
             self._rows.use(self._encoder)
+        return self._rows
+
+    def _inputs(self) -> Rows:
+        rows = self._pool()
         described = self._manifest.get("encoder")
         if described is not None and self._encoder is None:
             raise InvalidInput(
                 f"this session was created with the encoder {described}; pass it again: "
                 f"Session.open({str(self._folder.path)!r}, encoder=...)"
             )
-        return self._rows
+        return rows

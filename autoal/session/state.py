@@ -9,11 +9,13 @@ from autoal.errors import RunError
 from autoal.session.ids import Ids
 from autoal.session.labels import Label
 
-__all__ = ["BEGINNING", "OUT_OF_CLASS", "Record", "State", "Told", "replayed"]
+__all__ = ["BEGINNING", "DISAGREEMENT", "OUT_OF_CLASS", "Record", "State", "Told", "replayed"]
 
 Record = dict[str, Any]
 BEGINNING = "create"
 """Source of the labels that a session was made with."""
+DISAGREEMENT = "disagreement"
+"""Reason of a skip that says: annotators differ, and nobody has decided."""
 OUT_OF_CLASS = "ood"
 """Reason of a skip that says: this point belongs to none of the classes."""
 
@@ -29,6 +31,12 @@ class Told(NamedTuple):
     """Labels that replaced another."""
     skipped: int
     """Points newly skipped."""
+    disagreed: int = 0
+    """Points whose answers differ, and were left out or decided (they are counted above too)."""
+    rejected: int = 0
+    """Answers that only say which label a point has not; they teach nothing."""
+    foreign: int = 0
+    """Answers to tasks of somebody else's, passed over."""
 
 
 class Before(NamedTuple):
@@ -44,6 +52,8 @@ class Before(NamedTuple):
     """Where it stood among the labels or skips, which are kept in order."""
     rounds: int
     """Batches asked for by then."""
+    voted: bool
+    """Whether its answer followed from votes."""
 
 
 class State:
@@ -54,6 +64,10 @@ class State:
         """In the order they were told."""
         self.skipped: dict[int, str] = {}
         """Reason of each."""
+        self.votes: dict[int, dict[str, Label]] = {}
+        """What each annotator said of a point, as far as they are named."""
+        self.voted: set[int] = set()
+        """Points whose label, or skip, follows from the votes."""
         self.pending: dict[int, int] = {}
         """The round that asked for each, in the order of asking."""
         self.asked: dict[int, int] = {}
@@ -99,10 +113,12 @@ class State:
                     self._take_back()
                 self._order_pending(ids)
                 return
+            voted = self._count(record, ids)
             for row, label in zip(rows, record.get("labels", [None] * len(rows)), strict=True):
-                self._answer(row, label, None)
+                self._answer(row, label, None, row in voted)
             for value, reason in record.get("skips", []):
-                self._answer(_row(ids, value), None, str(reason))
+                row = _row(ids, value)
+                self._answer(row, None, str(reason), row in voted)
             if record.get("source") == BEGINNING:
                 self.answers.clear()
         except (KeyError, TypeError, ValueError) as error:
@@ -111,17 +127,27 @@ class State:
                 "from outside"
             ) from error
 
+    def _count(self, record: Record, ids: Ids) -> set[int]:
+        """The votes in a line, and which of its answers follow from votes; gives which of them did before."""
+        for value, annotator, label in record.get("votes", []):
+            self.votes.setdefault(_row(ids, value), {})[str(annotator)] = label
+        answered = [*record["ids"], *(value for value, _ in record.get("skips", []))]
+        before = self.voted.intersection(_row(ids, value) for value in answered)
+        self.voted -= before
+        self.voted.update(_row(ids, value) for value in record.get("voted", []))
+        return before
+
     def latest(self, count: int) -> list[int]:
         """The points of the last `count` answers, the latest first; one that was answered twice is there twice."""
         return [before.row for before in reversed(self.answers[max(len(self.answers) - count, 0) :])]
 
-    def _answer(self, row: int, label: Label | None, reason: str | None) -> None:
+    def _answer(self, row: int, label: Label | None, reason: str | None, voted: bool) -> None:
         """A label, a skip, or with neither a label or skip that is taken back."""
         label_was, reason_was = self.labels.get(row), self.skipped.get(row)
         place = _place(self.labels, row) if label is None else 0
         place += _place(self.skipped, row) if reason is None else 0  # a point is in one of them at most
         waiting = self.pending.pop(row, None)
-        self.answers.append(Before(row, label_was, reason_was, waiting, place, len(self.asks)))
+        self.answers.append(Before(row, label_was, reason_was, waiting, place, len(self.asks), voted))
         if label is None:
             self.labels.pop(row, None)
         else:
@@ -138,6 +164,9 @@ class State:
         _restore(self.labels, row, before.label, before.place)
         _restore(self.skipped, row, before.reason, before.place)
         self.pending.pop(row, None)
+        self.voted.discard(row)
+        if before.voted:
+            self.voted.add(row)
         if before.label is None and before.reason is None:
             since = self.asked.get(row, -1)
             number = since if since >= before.rounds else before.pending

@@ -131,6 +131,7 @@ def test_frame_csv_and_jsonl_tell_the_same(query: Query, tmp_path: Path) -> None
         pd.DataFrame([json.loads(line) for line in texts[1].splitlines()]),
     ]
     for back in read:
+        assert list(back.columns)[-1] == "label" and not any(back.pop("label"))
         pd.testing.assert_frame_equal(back, frame, check_dtype=False)
     assert {path.name for path in tmp_path.iterdir()} == {"q.csv", "q.jsonl"}
 

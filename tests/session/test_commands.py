@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from autoal import Session
 from autoal.cli import WRONG, main
@@ -128,3 +130,53 @@ def test_mistakes_are_found_before_anything_is_asked(
     assert main(["tell", str(folder), str(tmp_path / "bad.csv")]) == WRONG
     assert "bad.csv, line 3" in capsys.readouterr().err
     assert len(Session.open(folder).pending) == 3 and Session.open(folder).labeled == {}
+
+
+def test_every_format_shows_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [f"a leaf, number {row}" for row in range(30)]
+    pd.DataFrame({"id": NAMES[:30], "text": texts}).to_csv(tmp_path / "pool.csv", index=False)
+    show = pd.DataFrame({"id": NAMES[:30], "url": [f"https://h/{name}.png" for name in NAMES[:30]], "note": "x"})
+    show.to_csv(tmp_path / "show.csv", index=False)
+    show[:29].to_csv(tmp_path / "short.csv", index=False)
+    folder = str(tmp_path / "s")
+    common = ["query", folder, "--batch-size", "2", "--quiet"]
+    first = ["--pool", str(tmp_path / "pool.csv"), "--candidates", "margin", "--classes", "oak,elm & ash"]
+    assert main([*common, *first, "--show", str(tmp_path / "short.csv")]) == WRONG
+    assert "nothing to look at, e.g. 'p29'" in capsys.readouterr().err and not Path(folder).exists()
+    assert main([*common, *first, "--out", str(tmp_path / "a.csv")]) == 0
+    table = pd.read_csv(tmp_path / "a.csv", keep_default_na=False)
+    assert table["text"].tolist() == [texts[row] for row in table["index"]] and table["label"].tolist() == ["", ""]
+    assert main([*common, "--show", str(tmp_path / "short.csv")]) == WRONG  # before anything is asked for
+    assert Session.open(folder).n_rounds == 1
+    for name in ("b.csv", "b.jsonl", "b.json"):
+        assert main([*common, "--show", str(tmp_path / "show.csv"), "--out", str(tmp_path / name)]) == 0
+    table = pd.read_csv(tmp_path / "b.csv", keep_default_na=False)
+    assert table["url"].tolist() == [f"https://h/{name}.png" for name in table["id"]]
+    line = json.loads((tmp_path / "b.jsonl").read_text().splitlines()[0])
+    assert line["url"] == f"https://h/{line['id']}.png" and line["note"] == "x" and line["label"] is None
+    made = json.loads((tmp_path / "b.json").read_text())[0]["data"]
+    assert made["url"] == f"https://h/{made['id']}.png" and made["note"] == "x"
+    page = (tmp_path / "b.xml").read_text(encoding="utf-8")
+    assert "elm &amp; ash" in page and 'value="$url"' in page
+    capsys.readouterr()
+    assert main([*common]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "rank,index,id,utility,wanted_by,text,label"
+    assert main([*common, "--files-root", str(tmp_path), "--out", str(tmp_path / "c.csv")]) == WRONG
+
+
+def test_a_folder_of_pictures_is_served_by_the_tool(tmp_path: Path) -> None:
+    folder = tmp_path / "leaves & more"
+    for row in range(12):
+        (folder / f"b{row % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), 20 * row, dtype=np.uint8)).save(folder / f"b{row % 2}" / f"{row}.png")
+    common = ["query", str(tmp_path / "s"), "--batch-size", "3", "--quiet"]
+    assert main([*common, "--pool", str(folder), "--classes", "oak,elm", "--out", str(tmp_path / "t.json")]) == 0
+    for made in json.loads((tmp_path / "t.json").read_text()):
+        address = made["data"]["image"]
+        assert address.startswith("/data/local-files/?d=leaves%20%26%20more/b")
+        assert (tmp_path / unquote(address.removeprefix("/data/local-files/?d="))).is_file()
+        assert address.endswith(f"/{made['data']['id']}")  # the id is the path below the folder
+    assert "<Image" in (tmp_path / "t.xml").read_text()
+    assert main([*common, "--pending", "--out", str(tmp_path / "t.csv")]) == 0
+    assert all(Path(path).is_file() for path in pd.read_csv(tmp_path / "t.csv")["image"])

