@@ -11,7 +11,15 @@ from torch.nn import functional
 
 from autoal.anchor.heads import LinearHeads, fit_heads, head_outputs
 
-__all__ = ["agreement", "bagged_and_halved", "bagged_heads", "committee_of", "is_of_their_kind", "with_committee"]
+__all__ = [
+    "agreement",
+    "bagged_and_halved",
+    "bagged_heads",
+    "committee_of",
+    "compared",
+    "is_of_their_kind",
+    "with_committee",
+]
 
 COMPARED = 2000
 FEWEST = 200
@@ -93,18 +101,20 @@ def agreement(heads: LinearHeads, on: Tensor) -> Tensor:
     return ((one * other).sum((2, 3)) / lengths.clamp_min(1e-12)).mean(1).clamp(0, 1)
 
 
-def is_of_their_kind(log_probs: Tensor, committee: Tensor, rng: torch.Generator) -> bool:
-    """Whether the model could be one of the heads: on pool points its probabilities, (N, C) in logarithms, are no
-    farther from those of the members (M, N, C) than members are from one another, in mean total variation.
+def compared(n: int, num_classes: int, rng: torch.Generator) -> Tensor:
+    """Positions of the pool points, of n, on which the model is compared with the heads."""
+    return torch.randperm(n, generator=rng)[: min(COMPARED, max(FEWEST, ANSWERS // num_classes))]
+
+
+def is_of_their_kind(log_probs: Tensor, committee: Tensor) -> bool:
+    """Whether the model could be one of the heads: on pool points its probabilities, (n, C) in logarithms, are no
+    farther from those of the members (M, n, C) than members are from one another, in mean total variation.
 
     Heads whose answers are others than the model's tell what would be worth knowing to them, not to it.
     """
-    most = min(COMPARED, max(FEWEST, ANSWERS // committee.shape[2]))
-    some = torch.randperm(committee.shape[1], generator=rng)[:most].to(committee.device)
-    members, own = committee[:, some], log_probs[some].exp().to(committee)
-    to_members = (members - own).abs().mean()
-    count = len(members)
-    among = sum((members - members.roll(shift, dims=0)).abs().mean() for shift in range(1, count))
+    to_members = (committee - log_probs.exp().to(committee)).abs().mean()
+    count = len(committee)
+    among = sum((committee - committee.roll(shift, dims=0)).abs().mean() for shift in range(1, count))
     return bool(to_members * (count - 1) <= among)
 
 

@@ -12,10 +12,20 @@ from autoal.strategies.base import random_ties
 from autoal.strategies.parts.coverage import greedy_coverage
 from autoal.strategies.parts.dpp import greedy_map
 
-__all__ = ["compose_pool"]
+__all__ = ["EVALUATION", "compose_pool", "drawn_by_value"]
 
 EVALUATION = 10_000
-"""Pool points over which coverage is summed, at most."""
+"""Pool points over which coverage is summed, at most, where few of them may be bought."""
+
+
+def drawn_by_value(value: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """(N,) how often each point is drawn, `count` draws in all, one from each of as many equal parts of the summed
+    value (N,): sums over the points drawn estimate, but for a factor, sums weighted by value, and points of large value
+    are sure to be there."""
+    ends = value.double().cumsum(0)
+    at = (torch.arange(count, dtype=torch.float64) + torch.rand(count, dtype=torch.float64, generator=rng)) / count
+    drawn = torch.searchsorted(ends, at.to(ends.device) * ends[-1]).clamp_max(len(value) - 1)
+    return torch.bincount(drawn, minlength=len(value)).to(value)
 
 
 @torch.no_grad()
@@ -30,12 +40,13 @@ def compose_pool(
     candidates: Tensor | None,
     prices: Tensor | None,
     seed: int,
+    evaluated: int = EVALUATION,
 ) -> Tensor:
     """Positions (b,) in a pool of log values (N,) and rows (N, D) of length 1, among `candidates` or all.
 
     `how` is `SearchConfig.composition`. In "coverage" and "variance", what `covered_by` (L, D) tells counts for
-    nothing, and gain per price where there are `prices` (N,). The other two ignore both. Raises InvalidInput for prices
-    there.
+    nothing, and gain per price where there are `prices` (N,); in a pool of more than `evaluated` points, over so many
+    draws. The other two ignore both. Raises InvalidInput for prices there.
     """
     if how not in ("coverage", "variance") and prices is not None:
         raise InvalidInput(
@@ -44,11 +55,10 @@ def compose_pool(
         )
     value = torch.exp(log_value - log_value.amax())
     ties = generator(seed, "compose", "ties")
-    if how in ("coverage", "variance"):
-        evaluation = None
-        if len(rows) > EVALUATION:
-            evaluation = torch.randperm(len(rows), generator=generator(seed, "compose", "evaluation"))[:EVALUATION]
-            evaluation = evaluation.sort().values.to(rows.device)
+    evaluation = None
+    if how in ("coverage", "variance") and len(rows) > evaluated:
+        value = drawn_by_value(value, evaluated, generator(seed, "compose", "evaluation"))
+        evaluation = value.nonzero().flatten()
     if how == "variance":
         everyone = torch.arange(len(rows), device=rows.device)
         among = everyone if candidates is None else candidates.to(rows.device)

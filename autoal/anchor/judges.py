@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from autoal.anchor.committee import agreement, bagged_and_halved, bagged_heads, committee_of, is_of_their_kind
+from autoal.anchor.committee import agreement, bagged_and_halved, committee_of, compared, is_of_their_kind
 from autoal.anchor.features import standardised, target_scale
 from autoal.anchor.heads import LinearHeads, with_bias
 from autoal.anchor.policy import FEW
@@ -44,24 +44,28 @@ def judges_of(view: PoolView, space: Space, config: SearchConfig, seed: int) -> 
     rows, labels = with_bias(space.labeled).unsqueeze(0), view.labels.unsqueeze(0)
     targets = standardised(labels, *target_scale(labels, view.num_classes))
 
-    def fitted(members: int) -> Judges:
-        rng = generator(seed, "compose", "folds")
-        heads = bagged_heads(rows, targets, members, num_classes=view.num_classes, l2=config.head_l2, rng=rng)
-        return Judges(heads, members, True, trust)
+    def fitted(members: int, halvings: int = 0) -> tuple[LinearHeads | None, LinearHeads | None]:
+        return bagged_and_halved(
+            rows, targets, members, halvings, num_classes=view.num_classes, l2=config.head_l2,
+            rng=generator(seed, "compose", "folds"), halving_rng=generator(seed, "compose", "halves"),
+        )  # fmt: skip
 
     if not view.num_classes:
-        trust = None
-        return fitted(config.value_heads)
+        return Judges(fitted(config.value_heads)[0], config.value_heads, True, None)
     many = len(view.labels) > FEW  # then one halving tells as much, and two heads are enough to know their kind
-    halved = bagged_and_halved(
-        rows, labels, 0, 1 if many else HALVINGS, num_classes=view.num_classes, l2=config.head_l2,
-        rng=generator(seed, "compose", "folds"), halving_rng=generator(seed, "compose", "halves"),
-    )[1]  # fmt: skip
+    members = min(2, config.value_heads) if many else config.value_heads
+    heads, halved = fitted(members, 1 if many else HALVINGS)
     trust = None if halved is None else agreement(halved, with_bias(space.reference).unsqueeze(0))[0]
-    judges = fitted(min(2, config.value_heads) if many else config.value_heads)
-    committee = judges.committee(space.pool, view.num_classes)
+    judges = Judges(heads, members, True, trust)
+    log_probs = view.pool.require("log_probs")
+    some = compared(len(log_probs), view.num_classes, generator(seed, "compose", "kind")).to(log_probs.device)
+    committee = judges.committee(space.pool[some], view.num_classes)
     if committee is None:
         return judges
-    if not is_of_their_kind(view.pool.require("log_probs").float(), committee, generator(seed, "compose", "kind")):
+    if not is_of_their_kind(log_probs[some].float(), committee):
         return Judges(None, 0, False, trust)
-    return judges if judges.members == config.value_heads else fitted(config.value_heads)
+    return (
+        judges
+        if members == config.value_heads
+        else replace(judges, heads=fitted(config.value_heads)[0], members=config.value_heads)
+    )

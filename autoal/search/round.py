@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autoal.anchor.candidates import NamedCandidate
-from autoal.anchor.compose import compose_pool
+from autoal.anchor.compose import EVALUATION, compose_pool
 from autoal.anchor.describe import describe_pool
 from autoal.anchor.judges import Judges
 from autoal.anchor.open_set import log_known
@@ -32,15 +32,16 @@ from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
 from autoal.strategies.base import random_ties
 
-__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn", "untaught", "waiting"]
+__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn", "untaught"]
 
 FEWEST = 24
 """Labels with which a round can be simulated at all: a support of ten, eight to choose from, six that judge."""
 PROMISING = 0.1
 """One-sided level, a gain of 1.3 standard errors, at which the next search is made with `SOON` times the labels."""
 SOON = 1.5
-CONSIDERED = 10_000
-"""Points of a larger pool that may be bought where it is taken whole: those of highest value, per price."""
+CONSIDERED = 2_000
+"""Points of a larger pool that may be bought where it is taken whole, those of highest value per price, and points over
+which their coverage is summed; twenty a pick at least."""
 CLASSES_OF_TARGETS = 4
 """As how many classes the targets of a regression count where labels per class are asked for."""
 
@@ -112,14 +113,18 @@ def _enough(view: PoolView, config: SearchConfig) -> int:
     return config.gate_labels_per_class * (view.num_classes or CLASSES_OF_TARGETS)
 
 
-def waiting(view: PoolView, n_candidates: int, memory: Memory, config: SearchConfig, n_judges: int = 0) -> str:
+def waiting(
+    view: PoolView, n_candidates: int, memory: Memory, config: SearchConfig, *, kin: bool = True, n_judges: int = 0
+) -> str:
     """Why nothing is learned in this round, with `n_judges` further points that only validate; empty where there is
-    something to learn."""
+    something to learn. `kin`: whether heads can speak for the model, as FitNet does."""
     n_labeled, enough = len(view.labels), _enough(view, config)
     if n_candidates < 2:
         return "one candidate: nothing to weigh"
     if config.outer_steps == 0:
         return "no steps of SearchNet were asked for"
+    if not kin and config.gate_level < 1:
+        return "FitNet's heads answer otherwise than the model: what they gain says nothing about it"
     if n_labeled < max(enough, FEWEST) or min(episode_sizes(n_labeled, config, n_judges)) < 3:
         return f"{n_labeled} labels: fewer than {max(enough, FEWEST)}, too few to simulate a round"
     promising = memory.evidence.rejects_no_gain(max(PROMISING, config.gate_level))
@@ -144,11 +149,13 @@ def learn(
     seed: int,
     validation: Validation | None = None,
     fair: Tensor | None = None,
+    kin: bool = True,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Learned:
     """Learns SearchNet on episodes inside the labeled set; uses it only where held-out evidence says so.
 
     `fair` (L,) bool: labels that nobody chose. Where there are enough of them, they alone validate, unweighted.
+    `kin`: whether the model could be one of FitNet's heads; where it is of another kind, nothing is learned.
     """
     names = [name for name, _ in candidates]
     n_labeled = len(view.labels)
@@ -164,7 +171,7 @@ def learn(
         return Learned(anchor, prior, memory, capacity, context, False, reason, None, seconds)
 
     n_judges = 0 if validation is None else len(validation.labels)
-    waits = waiting(view, len(candidates), memory, config, n_judges)
+    waits = waiting(view, len(candidates), memory, config, kin=kin, n_judges=n_judges)
     if waits:
         return stay(waits)
     enough = _enough(view, config)
@@ -308,15 +315,16 @@ def compose_batch(
             foreign = space.project(view.rejected.to(view.device))
             log_value = log_value + log_known(space.pool, space.labeled, foreign, config.head_l2)
         width = seen.bandwidth * math.exp(float(net.bandwidth(learned.context)))
-    union = None
+    union, most = None, EVALUATION
     if config.proposals == "union" and proposals:
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
-    elif len(view) > max(CONSIDERED, 20 * batch_size):  # every point of a large pool would cost more than it is worth
+    else:
         most = max(CONSIDERED, 20 * batch_size)
+    if union is None and len(view) > most:  # every point of a large pool would cost more than it is worth
         wanted = log_value if view.costs is None else log_value - view.costs.to(log_value).log()  # value per price
         union = random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values
     positions = compose_pool(
         log_value, seen.shape_pool, seen.shape_labeled, batch_size,
-        how=config.composition, bandwidth=width, candidates=union, prices=view.costs, seed=seed,
+        how=config.composition, bandwidth=width, candidates=union, evaluated=most, prices=view.costs, seed=seed,
     )  # fmt: skip
     return Composed(positions, log_value, weights)

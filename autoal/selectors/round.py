@@ -25,7 +25,7 @@ from autoal.outputs import compact_view
 from autoal.paper.search import PaperSearch, run_paper_search, score_pool
 from autoal.rng import derive_seed, generator, isolated
 from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
-from autoal.search.round import Learned, compose_batch, learn, waiting
+from autoal.search.round import Learned, compose_batch, learn
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.checks import refuse_paper
 from autoal.selectors.history import History
@@ -93,6 +93,7 @@ def search_round(
     if mode == "bilevel":
         space = Space.of(view, config.head_dim, generator(seed, "space"))
         judges = judges_of(view, space, config, seed)
+        seconds = {**seconds, "judges": perf_counter() - began}
         trust = 1.0 if judges.trust is None else float(judges.trust)
         config = at_budget(config, len(view.labels), view.num_classes, kin=judges.kin, trust=trust)
     served, dropped = servable(members(candidates, view.task), view, strict=strict, available=state.available())
@@ -101,21 +102,15 @@ def search_round(
         wanted = batch_size
     report("candidates", 0, 1)
     memory = history.recall(state)
-    n_judges = 0 if state.validation is None else len(state.validation.labels)
-    if mode == "bilevel" and config.proposals == "pool" and waiting(view, len(served), memory, config, n_judges):
-        # The batch comes from the whole pool, by the anchor: what candidates would propose moves nothing.
-        asked = Asked(sorted(served, key=lambda pair: pair[0]), [], {}, {})
-    else:
+    # Where the batch comes from the whole pool, what candidates propose there moves nothing before the gate opens.
+    later = mode == "bilevel" and config.proposals == "pool"
+    asked = Asked(sorted(served, key=lambda pair: pair[0]), [], {}, {})
+    if not later:
         # The floor and the paper take the portfolio as it is; only the search drops twins.
         overlap = config.max_overlap if mode == "bilevel" else 1.0
-        read = perf_counter()
-        state = state.with_outputs(needs_of(served, view.task))
+        state, asked, seconds = _ask(state, served, batch_size, wanted, overlap, seed, seconds)
         view = state.view
-        seconds = {**seconds, "outputs": seconds.get("outputs", 0.0) + perf_counter() - read}
-        began += perf_counter() - read
-        asked = ask_candidates(view, served, batch_size, wanted, overlap, seed)
     dropped.update(asked.dropped)
-    seconds = {**seconds, "candidates": perf_counter() - began}
     learned, paper = None, None
     report("search", 0, 1)
     if space is not None:
@@ -123,10 +118,13 @@ def search_round(
             view, space, asked.candidates, memory, config,
             batch_size=batch_size, round=state.round, seed=seed, validation=state.validation,
             fair=history.not_chosen(state.labeled_ids) if config.audit > 0 and config.audit_judges else None,
-            out_of_time=lambda: deadline is not None and perf_counter() > deadline,
+            kin=judges is None or judges.kin, out_of_time=lambda: deadline is not None and perf_counter() > deadline,
         )  # fmt: skip
         seconds.update(learned.seconds)
         history.memory = learned.memory
+        if later and learned.gate_open:  # as it was learned: with twins
+            state, asked, seconds = _ask(state, served, batch_size, wanted, 1.0, seed, seconds)
+            view = state.view
     elif mode == "paper":
         began = perf_counter()
         paper = run_paper_search(
@@ -221,6 +219,24 @@ def compose_round(searched: Searched, history: History, batch_size: int) -> Sele
         }
     history.add(entry)
     return selection
+
+
+def _ask(
+    state: RoundState,
+    served: Sequence[Any],
+    batch_size: int,
+    wanted: int,
+    overlap: float,
+    seed: int,
+    seconds: dict[str, float],
+) -> tuple[RoundState, Asked, dict[str, float]]:
+    """The state with what candidates read of the model, their proposals, and the seconds of both."""
+    began = perf_counter()
+    state = state.with_outputs(needs_of(served, state.view.task))
+    read = perf_counter()
+    asked = ask_candidates(state.view, served, batch_size, wanted, overlap, seed)
+    outputs = seconds.get("outputs", 0.0) + read - began
+    return state, asked, {**seconds, "outputs": outputs, "candidates": perf_counter() - read}
 
 
 def _labeled_inputs(state: RoundState) -> Tensor:

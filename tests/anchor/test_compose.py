@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from autoal import AutoAL
 from autoal.anchor.committee import agreement, bagged_and_halved, bagged_heads, halves
-from autoal.anchor.compose import compose_pool
+from autoal.anchor.compose import compose_pool, drawn_by_value
 from autoal.anchor.heads import fit_heads, head_log_probs, head_outputs, with_bias
 from autoal.anchor.space import Space, beside_predictions, coverage_rows
 from autoal.errors import InvalidInput
@@ -188,3 +188,14 @@ def test_points_on_one_ray_are_apart_in_few_dimensions_only(width, apart):
     assert torch.allclose(torch.cat([pool, labeled]).norm(dim=1), torch.ones(50))
     assert (float((pool[0] - pool[1]).norm()) > 0.1) is apart
     assert len(labeled) == 10
+
+
+def test_draws_by_value_stand_for_sums_weighted_by_value() -> None:
+    """Each point is drawn as often as its share says, but for less than one draw at either end."""
+    value = torch.rand(500, generator=generator(0, "drawn")) ** 4
+    drawn = drawn_by_value(value, 300, generator(1, "drawn"))
+    assert int(drawn.sum()) == 300
+    assert ((drawn - 300 * value / value.sum()).abs() < 2).all()
+    one_point = torch.zeros(20)
+    one_point[7] = 1e-30
+    assert drawn_by_value(one_point, 5, generator(0, "drawn")).tolist() == [0.0] * 7 + [5.0] + [0.0] * 12

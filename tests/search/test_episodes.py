@@ -89,7 +89,7 @@ def test_each_candidate_is_called_once_for_each_split_and_once_on_the_pool():
     world = make_world(0, n=200)
     members = [(f"dice{i}", Counting(world, i)) for i in range(3)]
     view = make_view(world=world)
-    selector = AutoAL(members, search={"episodes": 6, "outer_steps": 3})
+    selector = AutoAL(members, search={"episodes": 6, "outer_steps": 3, "gate_level": 1.0})
     selector.select(RoundState(view, 0, 0, torch.arange(140), torch.arange(140, 200)), 10)
     assert sorted(calls).count((0, 140)) == 1 and len([c for c in calls if c[0] == 0]) == 1 + 6
 
