@@ -30,6 +30,7 @@ FILES = {
 }
 """All there is to serve of files of ours, by the whole path."""
 STARTING = {"phase": "starting"}
+WAIT_S = 1.0
 
 
 class Place:
@@ -48,6 +49,8 @@ def make_app(place: Place, token: str, embedded: bool = False) -> Guard:
     """The ASGI application. Without the token nothing but the empty page is given out."""
 
     async def view(request: Request) -> Response:
+        if place.desk is None:  # held back a moment, so that the page hears of it at once, without asking all the time
+            await run_in_threadpool(place.taken.wait, WAIT_S)
         if place.desk is None:
             return JSONResponse(STARTING)
         return JSONResponse(await run_in_threadpool(place.desk.view))

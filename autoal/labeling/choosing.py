@@ -34,7 +34,7 @@ __all__ = ["Event", "choose", "guesses_of", "main"]
 
 Event = dict[str, Any]
 GUESSES = "guesses.jsonl"
-NICE = 5
+NICE = 10
 """Added to the priority number of the process: whoever labels comes first."""
 
 

@@ -82,7 +82,7 @@ def text_file(path: Path, n: int = 40) -> Path:
     return path
 
 
-def waited(condition: Any, seconds: float = 60) -> None:
+def waited(condition: Any, seconds: float = 240) -> None:
     """Returns once `condition()` holds."""
     end = time.monotonic() + seconds
     while not condition():
