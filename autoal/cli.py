@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
+from autoal.labeling.serve_commands import serve
 from autoal.session import commands
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
@@ -195,6 +196,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
 
 app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
 app.command(short_help="Take the answers in a file into a session.")(commands.tell)
+app.command(short_help="Label Studio with a session behind it: the next batch follows by itself.")(serve)
 
 
 @app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")

@@ -1,0 +1,1 @@
+"""Label here: Label Studio with a session behind it."""
