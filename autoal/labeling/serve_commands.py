@@ -182,6 +182,7 @@ def _ends_cleanly(say: Say) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who presses it twice wants out
         say("stopped; what was answered is kept, and the same command goes on from there")
     finally:
         signal.signal(signal.SIGTERM, before)

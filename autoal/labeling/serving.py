@@ -117,7 +117,7 @@ class Serving:
             missing, size = self._wanted(found)
         if missing:
             self._add(self._pending(missing), "asked for before")
-        elif size:
+        if size:
             began = time.monotonic()
             query = self._session.ask(size)
             how = query.diagnostics.get("cold_start") or f"chosen in {time.monotonic() - began:.1f} s"
@@ -138,7 +138,7 @@ class Serving:
         found = self._found()
         if found.foreign != self._foreign:
             if found.foreign:
-                self._say(f"{found.foreign} tasks of the project are not of this session, and are passed over")
+                self._say(f"{many(found.foreign, 'task')} of the project not of this session, passed over")
             self._foreign = found.foreign
         if whole:
             for task in found.doubles:
@@ -154,7 +154,7 @@ class Serving:
 
     def _report(self, taken: Taken) -> None:
         if taken.said:
-            self._say(taken.said)
+            self._say(f"answers: {taken.said}")
         for row, words in taken.refused.items():
             if self._complained.get(row) != words:
                 self._say(words)
@@ -201,7 +201,7 @@ class Serving:
         self._notes.write(adding=True)
         self._studio.add(self._project, tasks)
         self._notes.write(adding=False)
-        self._say(f"{len(tasks)} tasks added ({how})")
+        self._say(f"{many(len(tasks), 'task')} added ({how})")
         self._look(whole=True)
 
     def _settle(self) -> None:
@@ -235,6 +235,11 @@ class Serving:
         elif self._bell.rung.wait(max(self._options.interval_s, RUNG_S)):
             self._bell.rung.clear()
             time.sleep(0.2)  # several ring at a time, and the tool rings while it is still writing
+
+
+def many(count: int, what: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def nothing_to_show() -> AutoALError:

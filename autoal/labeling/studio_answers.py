@@ -126,8 +126,8 @@ def _tell(session: Session, new: Sequence[_New], rules: Rules, taken: Taken) -> 
         [answer for one in new for answer in one.answers], on_conflict=rules.on_conflict, correct=True,
         source=rules.source,
     )  # fmt: skip
-    taken.counts.update({"labels": told.new, "corrected": told.corrected, "skipped": told.skipped})
-    taken.counts.update({"of people who disagree": told.disagreed})
+    taken.counts.update({"new": told.new, "corrected": told.corrected, "skipped": told.skipped})
+    taken.counts.update({"on which annotators differ": told.disagreed})
 
 
 def _standing(session: Session, name: Any) -> list[Any] | None:
