@@ -1,1 +1,1 @@
-"""Label here: Label Studio with a session behind it."""
+"""Label here: Label Studio with a session behind it. From Python: `autoal.labeling.setting_up.serve_session`."""

@@ -108,6 +108,12 @@ class Studio:
                     project=number, path=str(folder), title="autoal", use_blob_urls=True
                 )
 
+    def serves(self, address: str) -> bool:
+        """Whether the file at an address of a task, as `/data/local-files/?d=...`, is shown to whoever labels."""
+        with self._asking(f"the file {address}"):
+            answer = self._sdk._client_wrapper.httpx_client.request(address.lstrip("/"), method="GET")  # no other way
+            return bool(answer.status_code == 200)
+
     # --- tasks ------------------------------------------------------------------------------------------------
 
     def tasks(self, number: int, since: str | None = None) -> list[Task]:
@@ -188,7 +194,9 @@ class Studio:
         except InvalidURL as error:
             raise InvalidInput(f"got the address {self.url!r} of Label Studio ({error}); check it") from error
         except HTTPError as error:
-            raise Unreachable(f"{self.url} does not answer ({error or type(error).__name__})") from error
+            raise Unreachable(
+                f"{self.url} does not answer ({error or type(error).__name__}); check that it runs there"
+            ) from error
         except ApiError as error:
             raise self._refused(what, error.status_code, error.body) from None  # its text holds what was sent
         except (ValidationError, json.JSONDecodeError) as error:

@@ -92,10 +92,8 @@ def serve(
     key = _key(api_key_file)
     from autoal.data.sources import read_frame
     from autoal.encoders import load_encoder
-    from autoal.labeling.label_studio import Studio
-    from autoal.labeling.serve_notes import Notes
-    from autoal.labeling.serving import ServeOptions, Serving, alone
-    from autoal.labeling.setting_up import find_or_create, prepare
+    from autoal.labeling.serving import ServeOptions
+    from autoal.labeling.setting_up import serve_session
     from autoal.session import Session
     from autoal.session.votes import check_on_conflict
 
@@ -106,16 +104,13 @@ def serve(
         on_conflict=on_conflict, guesses=guesses, files_root=None if files_root is None else str(files_root),
         show=None if show is None else read_frame(show, as_text=True),
     )  # fmt: skip
-    studio, say = Studio(label_studio, key), _teller(quiet)
-    named = None if classes is None else [part.strip() for part in classes.split(",")]
-    with alone(session), _ends_cleanly(say):
-        number = project if project is not None else find_or_create(studio, str(create), session, say)
-        control = prepare(studio, number, session, options, named, label, say)
-        notes = Notes(session.folder, studio.url, number)
-        with contextlib.ExitStack() as closing:
-            bell = _bell(studio, number, webhook, webhook_url, closing, say)
-            say(f"serving {folder} in {studio.url}/projects/{number}/data; Ctrl-C stops, and the same command goes on")
-            Serving(session, studio, number, control, options, notes, say, bell).run(once=once)
+    say = _teller(quiet)
+    with _ends_cleanly(say):
+        serve_session(
+            session, label_studio, key, project=project, create=create, label=label, options=options, webhook=webhook,
+            classes=None if classes is None else [part.strip() for part in classes.split(",")],
+            webhook_url=webhook_url, once=once, say=say,
+        )  # fmt: skip
 
 
 def _key(file: Path | None) -> str:
@@ -133,32 +128,6 @@ def _key(file: Path | None) -> str:
         raise InvalidInput(f"{str(file)!r} holds no API key ({error}); wanted the key alone, as text") from error
     except OSError as error:
         raise DataMissing(f"{str(file)!r} cannot be read ({error.strerror}); wanted a file with the API key") from error
-
-
-def _bell(
-    studio: Any, number: int, port: int | None, address: str | None, closing: contextlib.ExitStack, say: Say
-) -> Any:
-    """The bell, once Label Studio knows of it; None where it will not ring."""
-    if port is None:
-        return None
-    from autoal.labeling.webhook import HEADER, Bell
-
-    bell = Bell(port)
-    closing.callback(bell.close)
-    try:
-        hook = studio.hook(number, address or bell.url, {HEADER: bell.token})
-    except InvalidInput as error:
-        say(f"no webhook: {error}. A webhook to this machine needs Label Studio started with "
-            "SSRF_PROTECTION_ENABLED=false; looking every few seconds instead")  # fmt: skip
-        return None
-
-    def leave() -> None:
-        with contextlib.suppress(Exception):  # it may be gone; the next start replaces what is left
-            studio.unhook(hook)
-
-    closing.callback(leave)
-    say(f"Label Studio rings at {address or bell.url}")
-    return bell
 
 
 def _teller(quiet: bool) -> Say:

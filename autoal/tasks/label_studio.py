@@ -20,7 +20,7 @@ from autoal.encoders.containers import is_polars
 from autoal.errors import InvalidInput, shown
 from autoal.tasks.showing import IMAGE, READ, TEXT, Show, distinct_names, is_picture, plain, show_of, written
 
-__all__ = ["CONTROL", "label_config", "looks_of", "tasks_of"]
+__all__ = ["CONTROL", "label_config", "local_address", "looks_of", "tasks_of"]
 
 CONTROL = "label"
 """Name of the control that holds the label."""
@@ -172,10 +172,10 @@ def _all(values: Sequence[Any], test: Any) -> bool:
 
 def _addressed(fields: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
     """The fields with local pictures as addresses that Label Studio serves."""
-    return {name: _address(value, root) if is_picture(value) else value for name, value in fields.items()}
+    return {name: local_address(value, root) if is_picture(value) else value for name, value in fields.items()}
 
 
-def _address(value: str, root: Path | None) -> str:
+def local_address(value: str, root: Path | None) -> str:
     if "://" in value or value.startswith(("data:", "/data/")):
         return value
     path = Path(value)

@@ -1,5 +1,5 @@
-"""A real Label Studio for tests: installed in an environment of its own, started on this machine, labeled in through its
-API as an annotator's browser would."""
+"""A real Label Studio for tests: installed in an environment of its own, started on this machine, labeled in through
+its API as an annotator's browser would."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ START_S = 600.0
 
 
 def executable(folder: Path) -> Path:
-    """`label-studio`, from the variable AUTOAL_LABEL_STUDIO, else installed into an environment below `folder`; skips the
-    test where it cannot be."""
+    """`label-studio`, from the variable AUTOAL_LABEL_STUDIO, else installed into an environment below `folder`; skips
+    the test where it cannot be."""
     given = os.environ.get("AUTOAL_LABEL_STUDIO")
     if given:
         return Path(given)

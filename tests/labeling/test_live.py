@@ -1,7 +1,7 @@
 """A session behind a real Label Studio, on this machine.
 
 Run with `pytest -m label_studio -n 0`; it wants the extra `label-studio`. Label Studio itself is installed from the
-package index into an environment below a temporary folder, which wants `uv` and takes minutes; or name an installed one:
+package index into an environment below a temporary folder, which wants `uv` and takes minutes; or name one:
 
     uv venv --python 3.11 ~/ls && uv pip install --python ~/ls/bin/python label-studio
     AUTOAL_LABEL_STUDIO=~/ls/bin/label-studio pytest -m label_studio -n 0
@@ -68,7 +68,10 @@ def session_of_texts(folder: Path, n: int = 120) -> tuple[Session, dict[str, str
     kinds = rng.choice(["oak", "elm"], n)
     ids = [f"note {i}" for i in range(n)]
     places = rng.choice(["river", "hill", "park", "road"], n)
-    texts = [f"{rng.choice(WORDS[kind])} by the {place} {i}" for i, (kind, place) in enumerate(zip(kinds, places))]
+    texts = [
+        f"{rng.choice(WORDS[kind])} by the {place} {i}"
+        for i, (kind, place) in enumerate(zip(kinds, places, strict=True))
+    ]
     session = Session.create(folder, texts, ids=ids, classes=["oak", "elm"], candidates="fast", random_state=0)
     return session, dict(zip(ids, kinds.tolist(), strict=True))
 
