@@ -119,6 +119,7 @@ class Serving:
             self._add(self._pending(missing), "asked for before")
         if size:
             began = time.monotonic()
+            self._say(f"choosing the next {size} points")
             query = self._session.ask(size)
             how = query.diagnostics.get("cold_start") or f"chosen in {time.monotonic() - began:.1f} s"
             self._add(query, f"batch {self._session.n_rounds}; {how}")

@@ -243,7 +243,12 @@ class Session:
         return self.tell_answers(read, Path(path).name, on_conflict=on_conflict, correct=correct, typed=typed)
 
     def tell_answers(
-        self, answers: Sequence[Answer], source: str, *, on_conflict: str = "fail", correct: bool = False,
+        self,
+        answers: Sequence[Answer],
+        source: str,
+        *,
+        on_conflict: str = "fail",
+        correct: bool = False,
         typed: bool = True,
     ) -> Told:
         """Takes answers as `autoal.session.exports` and `autoal.session.formats` read them, labels as they are written

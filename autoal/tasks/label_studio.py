@@ -114,7 +114,7 @@ def label_config(
     classes: Iterable[Any] | None, looks: str | Mapping[str, str] = TEXT, *, regression: bool = False
 ) -> str:
     """The labeling configuration (XML) of a project: `looks` above, one choice of `classes` (a number, in a
-    `regression`) below, in the control `label`.
+    `regression`) below, in the control `label`; of pictures the other way round.
 
     `looks` is "image", "text" or "table", or what `looks_of` gives: field -> one of them. Keys 1 to 9 choose.
     Raises InvalidInput for fewer than two classes, two that are written alike, or text that XML cannot hold.
@@ -135,6 +135,9 @@ def label_config(
         control = ElementTree.SubElement(view, "Choices", {**target, "choice": "single", "required": "true"})
         for label in _written_classes(classes):
             ElementTree.SubElement(control, "Choice", {"value": _legal(label)})
+    if IMAGE in looks.values():  # a picture is as high as the window: choices below it are out of sight
+        view.insert(0, view[-1])
+        del view[-1]
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 

@@ -143,8 +143,8 @@ def chosen(label: str) -> list[dict[str, Any]]:
     return [{"from_name": "label", "to_name": "item", "type": "choices", "value": {"choices": [label]}}]
 
 
-def until(holds: Callable[[], Any], limit_s: float = 120.0) -> Any:
-    """What `holds` gives, once that is true."""
+def until(holds: Callable[[], Any], limit_s: float = 600.0) -> Any:
+    """What `holds` gives, once that is true. The limit is for machines with other work."""
     deadline = time.monotonic() + limit_s
     while not (found := holds()):
         assert time.monotonic() < deadline, f"not within {limit_s:.0f} s"
