@@ -23,6 +23,7 @@ from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
 from autoal.labeling.command import label
+from autoal.labeling.serve_commands import serve
 from autoal.session import after, commands
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
@@ -244,6 +245,7 @@ app.command(short_help="Take the answers in a file into a session.")(commands.te
 app.command(short_help="Take back the last answers of a session.")(after.undo)
 app.command(short_help="Write what the model says of every row of a session's pool.")(after.predict)
 app.command(short_help="The labels of a session that its model contradicts.")(after.suspects)
+app.command(short_help="Label Studio with a session behind it: the next batch follows by itself.")(serve)
 
 
 @app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")

@@ -101,3 +101,7 @@ def test_optuna_is_imported_in_the_study_alone() -> None:
 
 def test_ray_is_imported_in_its_engine_alone() -> None:
     assert importers("ray", "autoal", "baselines") == ["autoal.experiment.ray_engine"]
+
+
+def test_the_sdk_of_label_studio_is_imported_in_its_client_alone() -> None:
+    assert importers("label_studio_sdk", "autoal", "baselines") == ["autoal.labeling.label_studio"]

@@ -279,13 +279,25 @@ class Session:
         who = annotator_name(annotator)
         answers = read_answers(path, id=id, label=label, cancelled=cancelled)
         typed = Path(path).suffix.lower() != ".csv"
+        read = [answer._replace(annotator=answer.annotator or who) for answer in answers]
+        return self.tell_answers(read, Path(path).name, on_conflict=on_conflict, correct=correct, typed=typed)
+
+    def tell_answers(
+        self,
+        answers: Sequence[Answer],
+        source: str,
+        *,
+        on_conflict: str = "fail",
+        correct: bool = False,
+        typed: bool = True,
+    ) -> Told:
+        """Takes answers as `autoal.session.exports` and `autoal.session.formats` read them, labels as they are written
+        there: of a session of integers "7" is 7. `source` is the name of where they are from; not `typed` is a file in
+        which everything is text, as CSV. The rest, and what is raised, as in `tell`."""
         texts = self._space.read([answer.label for answer in answers], self._state().example, typed=typed)
-        read = [
-            answer._replace(label=text, annotator=answer.annotator or who)
-            for answer, text in zip(answers, texts, strict=True)
-        ]
+        read = [answer._replace(label=text) for answer, text in zip(answers, texts, strict=True)]
         hint = "pass correct=True (on the command line: --correct)"
-        return self._take(read, correct, hint, Path(path).name, on_conflict)
+        return self._take(read, correct, hint, source, on_conflict)
 
     def skip(self, ids: Any, reason: str = OUT_OF_CLASS) -> Told:
         """Takes points out of the pool. With the reason "ood" they belong to none of the classes, and AutoAL learns
@@ -335,6 +347,18 @@ class Session:
             undone = self._ids.of(state.latest(n))
             self._write({"event": "undo", "ids": undone, "time": now()}, state)
         return undone
+
+    def retract(self, id: Any, annotators: Sequence[str] = ()) -> None:
+        """Takes back the answer to one point, label or skip, and the votes of these annotators, as where an annotation
+        was deleted; it may be asked for again. Raises InvalidInput for an id that does not exist."""
+        with self._writing() as state:
+            row = self._ids.row(id)
+            if row is None:
+                raise InvalidInput(f"{shown(id)} is not among the {len(self)} ids of this session")
+            votes = [[id, who, None] for who in annotators if who in state.votes.get(row, {})]
+            if votes or row in state.labels or row in state.skipped:
+                name = self._ids.of([row])
+                self._write({"event": "relabel", "ids": name, "labels": [None], "votes": votes, "time": now()}, state)
 
     # --- looking ----------------------------------------------------------------------------------------------
 

@@ -130,7 +130,13 @@ class State:
     def _count(self, record: Record, ids: Ids) -> set[int]:
         """The votes in a line, and which of its answers follow from votes; gives which of them did before."""
         for value, annotator, label in record.get("votes", []):
-            self.votes.setdefault(_row(ids, value), {})[str(annotator)] = label
+            votes = self.votes.setdefault(_row(ids, value), {})
+            if label is None:  # taken back
+                votes.pop(str(annotator), None)
+            else:
+                votes[str(annotator)] = label
+            if not votes:
+                del self.votes[_row(ids, value)]
         answered = [*record["ids"], *(value for value, _ in record.get("skips", []))]
         before = self.voted.intersection(_row(ids, value) for value in answered)
         self.voted -= before

@@ -20,7 +20,7 @@ from autoal.encoders.containers import is_polars
 from autoal.errors import InvalidInput, shown
 from autoal.tasks.showing import IMAGE, READ, TEXT, Show, distinct_names, is_picture, plain, show_of, written
 
-__all__ = ["CONTROL", "label_config", "looks_of", "tasks_of"]
+__all__ = ["CONTROL", "label_config", "local_address", "looks_of", "tasks_of"]
 
 CONTROL = "label"
 """Name of the control that holds the label."""
@@ -114,7 +114,7 @@ def label_config(
     classes: Iterable[Any] | None, looks: str | Mapping[str, str] = TEXT, *, regression: bool = False
 ) -> str:
     """The labeling configuration (XML) of a project: `looks` above, one choice of `classes` (a number, in a
-    `regression`) below, in the control `label`.
+    `regression`) below, in the control `label`; of pictures the other way round.
 
     `looks` is "image", "text" or "table", or what `looks_of` gives: field -> one of them. Keys 1 to 9 choose.
     Raises InvalidInput for fewer than two classes, two that are written alike, or text that XML cannot hold.
@@ -135,6 +135,9 @@ def label_config(
         control = ElementTree.SubElement(view, "Choices", {**target, "choice": "single", "required": "true"})
         for label in _written_classes(classes):
             ElementTree.SubElement(control, "Choice", {"value": _legal(label)})
+    if IMAGE in looks.values():  # a picture is as high as the window: choices below it are out of sight
+        view.insert(0, view[-1])
+        del view[-1]
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
@@ -172,10 +175,10 @@ def _all(values: Sequence[Any], test: Any) -> bool:
 
 def _addressed(fields: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
     """The fields with local pictures as addresses that Label Studio serves."""
-    return {name: _address(value, root) if is_picture(value) else value for name, value in fields.items()}
+    return {name: local_address(value, root) if is_picture(value) else value for name, value in fields.items()}
 
 
-def _address(value: str, root: Path | None) -> str:
+def local_address(value: str, root: Path | None) -> str:
     if "://" in value or value.startswith(("data:", "/data/")):
         return value
     path = Path(value)
