@@ -195,7 +195,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
 
 @app.command(short_help="When to stop: what more labels may bring.")
 def outlook(
-    run: Annotated[Path, typer.Argument(help="Folder of a session.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Folder of a session, or of a run.", show_default=False)],
     labels: Annotated[
         int | None, typer.Option(help="How many labels more; as many as the latest batch, unless given.", min=1)
     ] = None,
@@ -205,9 +205,36 @@ def outlook(
 ) -> None:
     """Say in a sentence what the next labels of a session may bring, and whether to go on.
 
+    Of the run of a comparison it says what every rule, and --rule, would have saved and cost.
+
     Example: autoal outlook runs/leaves --labels 100
+    Example: autoal outlook runs/digits --rule "stable_predictions(threshold=0.98) & budget(labels=100)"
     """
-    commands.outlook(run, labels, rule)
+    from autoal.session.folder import is_session
+
+    if is_session(run):
+        commands.outlook(run, labels, rule)
+    elif labels is not None:
+        raise InvalidInput("--labels is for a session; of a finished run the rules are judged as they stand")
+    else:
+        _stops(run, rule)
+
+
+def _stops(run: Path, rule: str | None) -> None:
+    from autoal.disk import read_jsonl
+    from autoal.experiment.store import RunStore
+    from autoal.report.stopping import chosen_rules, rule_table, stops
+    from autoal.report.tables import read_journal, rich_table
+    from autoal.stopping import parse_rule
+
+    manifest = RunStore(run).manifest()
+    read_journal(run)  # says what is wrong where there is none
+    further = [*manifest.get("stopping", []), *([rule] if rule is not None else [])]
+    focus = str(manifest["focus"])
+    found = stops(read_jsonl(run / "journal.jsonl")[0], chosen_rules(map(parse_rule, further)), focus)
+    console = _tables_console()
+    console.print(rich_table(rule_table(found), f"where each rule would have stopped {focus}", console.width))
+    console.print("points lost: value at the end of the run less the value at the stop; 90 %: of nine in ten cells")
 
 
 app.command(short_help="Ask for the points to label next, in a session that lasts.")(commands.query)
@@ -435,7 +462,9 @@ def _report(folder: Path) -> None:
     from autoal.report.curves import learning_curves
     from autoal.report.page import findings, read_report, write_page
     from autoal.report.records import overhead_table
+    from autoal.report.stopping import chosen_rules, rule_table, scenario_stops, stops
     from autoal.report.tables import rich_table, score_table, to_markdown
+    from autoal.stopping import parse_rule
 
     if (
         (folder / "manifest.json").exists()
@@ -457,6 +486,11 @@ def _report(folder: Path) -> None:
         texts += [f"{report.focus} against each; what the columns mean: `report.html`.\n", to_markdown(rivals)]
     if not report.shortfall.empty:
         texts += ["How far below the best single candidate of each scenario.\n", to_markdown(report.shortfall)]
+    rules = chosen_rules(map(parse_rule, report.manifest.get("stopping", [])))
+    stopped = stops(read_jsonl(folder / "journal.jsonl")[0], rules, report.focus)
+    if stopped["told"].any():
+        texts += [f"Where each rule would have stopped {report.focus}.\n", to_markdown(rule_table(stopped))]
+        texts += ["In each scenario: labels saved / points lost.\n", to_markdown(scenario_stops(stopped))]
     overhead = overhead_table(read_jsonl(folder / "timings.jsonl")[0], report.focus)
     if not overhead.empty:
         texts += [f"What {report.focus} takes beside one training of the model, a round.\n", to_markdown(overhead)]

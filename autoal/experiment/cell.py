@@ -19,6 +19,7 @@ from autoal.experiment.metrics import better, evaluate, evaluate_targets
 from autoal.experiment.store import CellStore, cell_key
 from autoal.experiment.task import Task, make_task
 from autoal.experiment.task_models import make_model
+from autoal.experiment.watching import Watch
 from autoal.models.base import ModelAdapter
 from autoal.outputs import ModelOutputs, PoolView, check_outputs
 from autoal.rng import derive_seed
@@ -126,8 +127,11 @@ def _play(
     model = make_model(config.model, tuple(task.rows.row_shape), task.num_classes, device)
     selector = make_selector(cell.selector)
     selector.reset()
+    watch = Watch(config, task, cell.seed, device)
     if records:
         selector.load_state_dict(store.read_state(len(records) - 1))
+        _train(model, task, Bought(task, records[:-1]).labeled(), cell, len(records) - 1)
+        watch.look(model)
     bought = Bought(task, records)
     for number in range(len(records), config.rounds + 1):
         limit = config.cell_time_limit
@@ -162,13 +166,15 @@ def _play(
             answer = selector.select(state, b)
             clock.lap("select")
             assert state.pool_indices is not None
-            rows = state.pool_indices[_checked(answer, b, len(state.pool_ids), cell)]
+            picked = _checked(answer, b, len(state.pool_ids), cell)
+            rows = state.pool_indices[picked]
             bought.buy(rows)
             record["picked"] = task.ids[rows].tolist()
             diagnostics = answer.diagnostics
             record["weights"] = {name: float(weight) for name, weight in answer.weights.items()}
             record["votes"] = {name: int(torch.as_tensor(wanted).sum()) for name, wanted in answer.votes.items()}
             record["diagnostics"] = _without_measures(diagnostics)
+            record["stopping"] = watch.round(model, state, picked, diagnostics, number)
         record["last"] = last
         timing = {
             **{key: record[key] for key in ("dataset", "selector", "seed", "round")},

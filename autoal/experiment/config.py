@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from autoal.errors import ConfigError, DataMissing, UnknownName
+from autoal.stopping import parse_rule
 
 __all__ = [
     "REGIMES",
@@ -305,6 +306,12 @@ class ExperimentConfig(Strict):
     holdout: Literal["test", "validation"] = "test"
     """What curves are measured on; `validation` is carved from the training part and leaves the test rows unread."""
     validation_share: float = Field(0.3, gt=0, lt=1)
+    cross_validate: bool = False
+    """Whether each round records the metric over five folds of the labels so far, which stopping by expected gain
+    reads: five trainings more a round."""
+    stopping: tuple[str, ...] = ()
+    """Rules that the report judges beside the named ones, as "stable_predictions(threshold=0.98) & budget(labels=100)";
+    see `autoal.stopping`."""
     device: str = "auto"
     workers: int = Field(1, ge=1)
     """Processes that share the cells; results do not depend on it."""
@@ -313,10 +320,15 @@ class ExperimentConfig(Strict):
     between rounds otherwise. A later call gives it as long again."""
     study: StudyConfig | None = None
 
-    @field_validator("datasets", "selectors", mode="before")
+    @field_validator("datasets", "selectors", "stopping", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | Mapping) else value
+
+    @field_validator("stopping")
+    @classmethod
+    def _rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(parse_rule(rule)) for rule in value)
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -361,8 +373,10 @@ class ExperimentConfig(Strict):
     def identity(self) -> dict[str, Any]:
         """All that results may depend on, as JSON: not processes, a time limit, or what a study would try."""
         data: dict[str, Any] = json.loads(
-            self.model_dump_json(exclude={"workers", "cell_time_limit", "study", "reference"})
+            self.model_dump_json(exclude={"workers", "cell_time_limit", "study", "reference", "stopping"})
         )
+        if not self.cross_validate:  # runs that were begun before there was such a thing go on
+            del data["cross_validate"]
         return data
 
     def changed(self, **values: Any) -> ExperimentConfig:

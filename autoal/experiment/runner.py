@@ -219,6 +219,7 @@ def manifest_of(config: ExperimentConfig) -> dict[str, Any]:
         "config": config.identity(),
         "focus": config.focus,
         "reference": config.compared_with(),
+        "stopping": list(config.stopping),
         "data": {spec.label: dataset_fingerprint(spec) for spec in config.datasets},
         "device": str(resolve_device(config.device)),
         "versions": versions(),
@@ -245,7 +246,8 @@ def config_of_manifest(path: str | Path) -> ExperimentConfig:
     if not isinstance(manifest, dict) or not {"config", "data"} <= manifest.keys():
         raise ConfigError(f"{path}: got JSON without config and data; wanted the manifest.json of a run")
     reference = {"reference": manifest["reference"]} if "reference" in manifest else {}
-    config = parse_config({**manifest["config"], **reference}, where=str(path))
+    rules = {"stopping": manifest.get("stopping", [])}
+    config = parse_config({**manifest["config"], **reference, **rules}, where=str(path))
     now = json.loads(json.dumps(manifest_of(config)))
     if changes := differences(manifest["data"], now["data"], "data"):
         shown = "\n  ".join(changes)

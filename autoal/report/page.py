@@ -41,8 +41,10 @@ from autoal.report.records import (
     with_bought,
 )
 from autoal.report.statistics import ALPHA, ROPE, Comparison, comparison, power_table
+from autoal.report.stopping import BEARABLE, chosen_rules, rule_table, scenario_stops, stops
 from autoal.report.tables import cells_shown, dataset_table, overall_table, read_journal, verdict
 from autoal.report.templates import inlined, template
+from autoal.stopping import parse_rule
 from autoal.strategies import CANDIDATES as STRATEGIES
 
 __all__ = ["Report", "findings", "read_report", "write_page"]
@@ -196,6 +198,7 @@ def _content(report: Report) -> dict[str, Any]:
         "shortfall": None if report.shortfall.empty else _table(report.shortfall, report),
         "scenarios": _scenarios(report),
         "measures": _measures(report),
+        "stopping": _stopping(report, records),
         "weights": _weights(report, records),
         "rejected": _rejected(report),
         "gates": None if gates.empty else _table(gates, report),
@@ -354,6 +357,22 @@ def _measures(report: Report) -> dict[str, Any] | None:
     table = measures_table(report.comparison.common.journal, report.reference).set_index("selector")
     ordered = table.loc[[name for name in report.comparison.ranks.index if name in table.index]].reset_index()
     return _table(ordered, report)
+
+
+def _stopping(report: Report, records: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """When the rules would have stopped the focus; None where the journal, of an earlier version, holds nothing."""
+    rules = chosen_rules(map(parse_rule, report.manifest.get("stopping", [])))
+    found = stops(records, rules, report.focus)
+    if not found["told"].any():
+        return None
+    silent = [str(rule) for rule, block in found.groupby("rule", sort=False) if not block["told"].any()]
+    told = found[~found["rule"].isin(silent)]
+    return {
+        "table": _table(rule_table(told), report),
+        "scenarios": _table(scenario_stops(told), report),
+        "silent": ", ".join(silent),
+        "bearable": BEARABLE,
+    }
 
 
 def _weights(report: Report, records: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:

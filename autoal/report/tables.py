@@ -287,7 +287,9 @@ _FORMATS = {
     "high": "{:+.2f}",
     "needed": "{:.0f}",
     "peak_mib": "{:,.0f}",
+    "spared": "{:.0f}",
     **dict.fromkeys(("saving", "better", "equal", "worse", "beats", "beaten"), "{:.0%}"),
+    **dict.fromkeys(("stopped", "spared_share", "spared_mean", "bearable"), "{:.0%}"),
 }
 _TITLES = {
     "dataset": "scenario",
@@ -308,10 +310,17 @@ _TITLES = {
     "outputs_s": "outputs, s",
     "select_s": "selection, s",
     "needed": "seeds needed",
+    "stopped": "stopped in",
+    "spared": "labels saved",
+    "spared_share": "of all",
+    "spared_mean": "mean",
+    "lost": "points lost",
+    "lost_90": "90 %",
+    "bearable": "scenarios below 0.5",
 }
 _PROBABILITIES = ("holm", "nemenyi")
-_TEXT = ("dataset", "selector", "outcome", "state", "reached", "where")
-_SHRINK = ("scenario", "selector")
+_TEXT = ("dataset", "selector", "outcome", "state", "reached", "where", "rule")
+_SHRINK = ("scenario", "selector", "rule")
 
 
 def _shown(column: str, value: Any) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from autoal.rng import generator
@@ -31,17 +30,23 @@ def watched(selector: AutoAL, query: Query, asks: Sequence[Record], seed: int) -
     """
     pool, view = selector.pool_, selector.fitted_.state.view
     task, names = ("regression", []) if pool.classes is None else ("classification", pool.classes.tolist())
-    sides = [(view.pool, pool.unlabeled), (view.labeled, pool.labeled)]
-    rows = torch.cat([where for _, where in sides]).cpu().numpy()
-    if task == "classification":
-        number = torch.cat([side.require("log_probs").argmax(1) for side, _ in sides]).cpu().numpy()
-        said: list[Any] = [names[c] for c in number]
-    else:
-        means = torch.cat([side.require("means").double() for side, _ in sides]).cpu().tolist()
-        said = [float(f"{value:.{DIGITS}g}") for value in means]
-    by_row = dict(zip(rows.tolist(), said, strict=True))
-    drawn = torch.randperm(len(pool.rows), generator=generator(seed, "stop set"))[:STOP_SET].sort().values.tolist()
-    predicted = [by_row.get(row) for row in drawn]
+    drawn = torch.randperm(len(pool.rows), generator=generator(seed, "stop set"))[:STOP_SET].sort().values
+    rows, outputs = torch.cat([pool.unlabeled, pool.labeled]), (view.pool, view.labeled)
+    at = torch.full((len(pool.rows),), -1)
+    at[rows] = torch.arange(len(rows))
+    field = "log_probs" if task == "classification" else "means"
+    said = torch.cat([side.require(field).detach().cpu() for side in outputs])
+
+    def read(places: list[int]) -> list[Any]:
+        """What is predicted at these places of `rows`; None for -1."""
+        there = said[torch.tensor([place for place in places if place >= 0], dtype=torch.int64)]
+        if task == "classification":
+            values = iter([names[c] for c in there.argmax(1).tolist()])
+        else:
+            values = iter([float(f"{value:.{DIGITS}g}") for value in there.double().tolist()])
+        return [None if place < 0 else next(values) for place in places]
+
+    predicted = read(at[drawn].tolist())
     found: Record = {"labels": len(pool.labeled)}
     before = asks[-1].get("stopping") if asks else None
     if before is not None and len(before["stop_set"]) == len(drawn):
@@ -49,7 +54,7 @@ def watched(selector: AutoAL, query: Query, asks: Sequence[Record], seed: int) -
         found.update(_compared(known, task))
     if task == "classification":
         found.update(uncertainty(view.pool.require("log_probs").double().cpu().numpy()))
-    return {**found, **_written(predicted, task), "predicted": [by_row[row] for row in query.indices.tolist()]}
+    return {**found, **_written(predicted, task), "predicted": read(at[torch.as_tensor(query.indices)].tolist())}
 
 
 def _written(predicted: list[Any], task: str) -> Record:
@@ -106,4 +111,4 @@ def rounds_of(state: State, ids: Ids, values: dict[int, float]) -> list[Round]:
 
 
 def _same(label: Label, said: Any) -> bool:
-    return type(label) is type(said) and bool(np.all(label == said))
+    return type(label) is type(said) and label == said

@@ -11,6 +11,7 @@ from autoal.stopping.expected_gain import ExpectedGain, expected_gain
 from autoal.stopping.parse import parse
 from autoal.stopping.record import Round
 from autoal.stopping.selected_accuracy import SelectedAccuracy
+from autoal.stopping.settled_predictions import SettledPredictions
 from autoal.stopping.stable_predictions import StablePredictions
 from autoal.stopping.uncertainty import MaximumUncertainty, MinimumExpectedError, OverallUncertainty
 
@@ -20,6 +21,7 @@ RULES: dict[str, type[Rule]] = {
     rule.name: rule
     for rule in (
         StablePredictions,
+        SettledPredictions,
         ClassificationChange,
         ExpectedGain,
         OverallUncertainty,

@@ -103,7 +103,7 @@ def uncertainty(log_probs: NDArray[Any]) -> dict[str, float]:
         return {}
     logs = np.asarray(log_probs, dtype=np.float64)
     probs = np.exp(logs)
-    entropy = -np.where(probs > 0, probs * logs, 0.0).sum(axis=1)
+    entropy = -(probs * np.where(probs > 0, logs, 0.0)).sum(axis=1)
     return {
         "entropy": float(entropy.mean()),
         "most_uncertain": float(entropy.max()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,19 @@ from autoal.errors import ConfigError, InvalidInput, UnknownName
 from tests.session.problems import NAMES, X, again, begun, named
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Session:
-    """A cold batch, and four by a model; all are answered."""
-    made = begun(tmp_path / "leaves")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = begun(tmp_path_factory.mktemp("s") / "leaves")
     for size in (12, 5, 5, 5, 5):
         batch = made.ask(size)
         made.tell(batch, named(batch.ids))
-    return made
+    return made.folder
+
+
+@pytest.fixture
+def session(tmp_path: Path, folder: Path) -> Session:
+    """A cold batch, and four by a model; all are answered."""
+    return again(Path(shutil.copytree(folder, tmp_path / "leaves")))
 
 
 def test_a_new_session_cannot_tell(tmp_path: Path) -> None:
