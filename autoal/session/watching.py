@@ -54,7 +54,7 @@ def watched(selector: AutoAL, query: Query, asks: Sequence[Record], seed: int) -
         found.update(_compared(known, task))
     if task == "classification":
         found.update(uncertainty(view.pool.require("log_probs").double().cpu().numpy()))
-    return {**found, **_written(predicted, task), "predicted": read(at[torch.as_tensor(query.indices)].tolist())}
+    return {**found, **_written(predicted, task), "predicted": read(at[query.indices.tolist()].tolist())}
 
 
 def _written(predicted: list[Any], task: str) -> Record:
@@ -92,6 +92,8 @@ def rounds_of(state: State, ids: Ids, values: dict[int, float]) -> list[Round]:
             None if row is None or row not in state.labels else _same(state.labels[row], said)
             for row, said in zip(map(ids.row, record["ids"]), seen["predicted"], strict=True)
         ]
+        if "classes" not in seen:  # a number is never exactly as predicted
+            right = [None] * len(right)
         audit = record["diagnostics"].get("audit", {}).get("random", 0)
         drawn = right[len(right) - audit :]  # those drawn at random come last in a batch
         found.append(
