@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from autoal.experiment.config import read_config
 from autoal.experiment.plugins import make_selector
 from autoal.experiment.runner import run
 from autoal.experiment.store import RunStore
-from autoal.report.stopping import chosen_rules, rule_table, stops
+from autoal.report.stopping import chosen_rules, recorded_rounds, rule_table, stops
 from autoal.report.tables import to_markdown
-from autoal.stopping import DEFAULT, Rule, parse_rule
+from autoal.stopping import DEFAULT, Rule, expected_gain, parse_rule
 
 AUDIT = 0.1
 """Share of points that AutoAL draws at random here."""
@@ -33,17 +34,24 @@ LOSS = 0.5
 """Points that the rule a session goes by may cost,"""
 SURE = 0.9
 """in this share of scenarios."""
+NOISE = 0.005
+"""By how much an accuracy on one or two thousand test rows moves without a reason, as a fraction."""
 
 
-def measure(config: Path, model: str, seeds: int, out: Path, *, validate: bool) -> None:
-    """Runs the scenarios of `config` on one core; without `validate` nothing is cross-validated, which is most of the
+def measure(
+    config: Path, model: str, seeds: int, out: Path, *, validate: bool, alone: bool, batch_size: int | None
+) -> None:
+    """Runs the scenarios of `config` on one core, margin `alone` or beside AutoAL, perhaps with other batches over as
+    many labels; without `validate` nothing is cross-validated, which is most of the
     time of a forest, and no curve is fitted but on audit points."""
     read = read_config(config)
     ours: dict[str, Any] = next((s.options for s in read.selectors if s.name == "autoal"), {})
-    selectors = [{"name": "autoal", **ours, "search": {"audit": AUDIT}}, "margin"]
+    selectors: list[Any] = ["margin"] if alone else [{"name": "autoal", **ours, "search": {"audit": AUDIT}}, "margin"]
+    size = batch_size or read.batch_size
     changed = read.changed(
-        selectors=selectors, model=model, seeds=list(range(seeds)), cross_validate=validate, reference="", workers=1
-    )
+        selectors=selectors, model=model, seeds=list(range(seeds)), cross_validate=validate, reference="", workers=1,
+        batch_size=size, rounds=read.rounds * read.batch_size // size,
+    )  # fmt: skip
     began = time.process_time()
     found = run(changed, make_selector, out, workers=1)
     print(f"{out}: {found.cells} cells, {len(found.failures)} failed, {time.process_time() - began:.0f} s of one core")
@@ -52,11 +60,13 @@ def measure(config: Path, model: str, seeds: int, out: Path, *, validate: bool) 
 def described(folder: Path) -> str:
     """A run in words."""
     config = RunStore(folder).manifest()["config"]
+    names = " and ".join(spec["label"] for spec in config["selectors"])
     initial = config["initial"]
     start = initial["total"] or f"{initial['per_class']} a class"
     return (
-        f"{folder.name}: {len(config['datasets'])} scenarios, {config['model']['name']}, {len(config['seeds'])} "
-        f"seed(s), from {start} labels by {config['batch_size']} in {config['rounds']} batches"
+        f"{folder.name}: {len(config['datasets'])} scenarios, {config['model']['name']}, {names}, "
+        f"{len(config['seeds'])} seed(s), from {start} labels by {config['batch_size']} in {config['rounds']} batches"
+        + ("" if config.get("cross_validate") else ", nothing cross-validated")
     )
 
 
@@ -64,6 +74,32 @@ def judged(folders: list[Path], rules: list[Rule]) -> pd.DataFrame:
     """`stops` of all cells of all runs, with a column run."""
     parts = [stops(read_jsonl(folder / "journal.jsonl")[0], rules).assign(run=folder.name) for folder in folders]
     return pd.concat(parts, ignore_index=True)
+
+
+def gains(folders: list[Path]) -> str:
+    """Whether what `expected_gain` says of the next batch comes true, over all rounds of all cells with a curve."""
+    found = []
+    for folder in folders:
+        lines = pd.DataFrame(read_jsonl(folder / "journal.jsonl")[0])
+        for _, block in lines.groupby(["dataset", "selector", "seed"], sort=False):
+            records = block.to_dict("records")
+            rounds = recorded_rounds([{str(key): value for key, value in record.items()} for record in records])
+            for number in range(len(rounds)):
+                own = replace(rounds[number], audited=0, audited_right=0)  # its batch has no labels yet
+                ahead = records[number + 1]["labels"] - records[number]["labels"]
+                said = expected_gain([*rounds[:number], own], ahead)
+                if said is not None:
+                    true = records[number + 1]["value"] - records[number]["value"]
+                    held = said.low - NOISE <= true <= said.high + NOISE
+                    found.append((100 * said.expected, 100 * true, held, said.low <= true <= said.high))
+    if not found:
+        return "No run has cross-validated accuracy."
+    expected, true, near, exact = pd.DataFrame(found).mean()
+    return (
+        f"What the next batch would add, said {len(found)} times: {expected:.2f} points on average, and {true:.2f} "
+        f"came. The 80 % interval held what came in {exact:.0%} of cases as it is, and in {near:.0%} with "
+        f"{100 * NOISE:g} points on either side, about what the test rows leave open."
+    )
 
 
 def choice(table: pd.DataFrame) -> str:
@@ -106,6 +142,8 @@ def written(folders: list[Path], rules: list[Rule]) -> str:
         f"**{choice(table)}**",
         f"A session goes by `{DEFAULT}`.",
         "",
+        gains(folders),
+        "",
         "## All runs together",
         "",
         to_markdown(table),
@@ -139,6 +177,8 @@ def main() -> int:
     runs.add_argument("--model", default="logistic_regression")
     runs.add_argument("--seeds", type=int, default=1)
     runs.add_argument("--no-cross-validation", dest="validate", action="store_false")
+    runs.add_argument("--margin-alone", dest="alone", action="store_true")
+    runs.add_argument("--batch-size", type=int)
     runs.add_argument("--out", type=Path, required=True)
     table = parts.add_parser("table")
     table.add_argument("runs", type=Path, nargs="+")
@@ -147,7 +187,10 @@ def main() -> int:
     table.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     if chosen.part == "run":
-        measure(chosen.config, chosen.model, chosen.seeds, chosen.out, validate=chosen.validate)
+        measure(
+            chosen.config, chosen.model, chosen.seeds, chosen.out,
+            validate=chosen.validate, alone=chosen.alone, batch_size=chosen.batch_size,
+        )  # fmt: skip
         return 0
     named = [parse_rule(text) for text in chosen.rule]
     text = written(chosen.runs, named if chosen.only and named else chosen_rules(named))
