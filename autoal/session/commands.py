@@ -157,7 +157,7 @@ def tell(
 def outlook(folder: Path, labels: int | None, rule: str | None) -> None:
     """What more labels may bring to a session, as `autoal outlook` says it."""
     session = Session.open(folder)
-    found = session.outlook(labels) if rule is None else session.outlook(labels, rule=rule)
+    found = session.outlook(labels, rule=rule)
     console = Console(soft_wrap=True, highlight=False)
     console.print(escape(found.says))
     console.print(escape(f"rule: {found.rule}: {found.why}"))

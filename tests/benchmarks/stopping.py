@@ -102,23 +102,43 @@ def gains(folders: list[Path]) -> str:
     )
 
 
-def choice(table: pd.DataFrame) -> str:
-    """Which rule a session should go by: of those that cost less than half a point in nine of ten scenarios the one
-    that saves most; where there is none, the one that comes closest."""
-    told = table[table["cells"] > 0]
-    fine = told[told["bearable"] >= SURE]
-    if not fine.empty and fine["spared_mean"].max() > 0:
-        best = fine.loc[fine["spared_mean"].idxmax()]
+def choice(found: pd.DataFrame) -> str:
+    """Which rule a session should go by: of those that cost less than half a point in nine of ten scenarios of every
+    run the one that saves most; where there is none, the one that comes closest."""
+    told = found[found["told"]]
+    means = told.groupby(["rule", "run", "dataset"])["lost"].mean() < LOSS
+    least = means.groupby(["rule", "run"]).mean().groupby("rule").min()
+    saved = found.groupby("rule")["share"].mean()
+    everywhere = found.groupby("rule")["told"].any() & (told.groupby("rule")["run"].nunique() == found["run"].nunique())
+    saved = saved[everywhere.reindex(saved.index, fill_value=False) & (saved > 0)]
+    fine = saved[least[saved.index] >= SURE]
+    if len(fine):
+        best = fine.idxmax()
         return (
-            f"Of the rules that cost less than {LOSS:g} points in {SURE:.0%} of scenarios, `{best['rule']}` saves "
-            f"most: {best['spared_mean']:.0%} of the labels on average."
+            f"Of the rules that can tell in every run, and that cost less than {LOSS:g} points in {SURE:.0%} of "
+            f"scenarios of each run, `{best}` saves most: {fine[best]:.0%} of the labels on average."
         )
-    saving = told[told["spared_mean"] > 0]
-    best = saving.loc[saving["bearable"].idxmax()]
+    best = least[saved.index].idxmax()
     return (
-        f"No rule that saves anything costs less than {LOSS:g} points in {SURE:.0%} of scenarios. `{best['rule']}` "
-        f"comes closest, with {best['bearable']:.0%} of them; it saves {best['spared_mean']:.0%} of the labels on "
+        f"No rule that saves anything costs less than {LOSS:g} points in {SURE:.0%} of scenarios of each run. `{best}` "
+        f"comes closest, with {least[best]:.0%} of those of its worst run; it saves {saved[best]:.0%} of the labels on "
         "average."
+    )
+
+
+def beside(found: pd.DataFrame) -> str:
+    """What would be chosen over all scenarios together, and how it does where it does worst."""
+    table = rule_table(found).set_index("rule")
+    fine = table[(table["bearable"] >= SURE) & (table["cells"] == table["cells"].max())]
+    best = str(fine["spared_mean"].idxmax())
+    block = found[found["rule"] == best]
+    by_run = (block.groupby(["run", "dataset"])["lost"].mean() < LOSS).groupby("run").mean()
+    return (
+        f"Over all scenarios together `{best}` would save most at {SURE:.0%} ({table.loc[best, 'spared_mean']:.0%}), "
+        f"but in {by_run.idxmin()} it holds in {by_run.min():.0%} of scenarios alone: a rule has to hold whatever the "
+        "size of a batch. Most of these curves still rise at their end, so that a rule that costs little saves little: "
+        "the median is nothing. The rules were tried on the development sets, and the one that sessions go by was "
+        "chosen among them by these figures, which flatter it a little."
     )
 
 
@@ -139,8 +159,10 @@ def written(folders: list[Path], rules: list[Rule]) -> str:
         "",
         *(f"- {described(folder)}" for folder in folders),
         "",
-        f"**{choice(table)}**",
+        f"**{choice(found)}**",
         f"A session goes by `{DEFAULT}`.",
+        "",
+        beside(found),
         "",
         gains(folders),
         "",

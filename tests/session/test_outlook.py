@@ -138,7 +138,8 @@ def rounds_on(
         drawn = np.where(rng.random(n) < 0.3, rng.random(n), own[:n])
         moved = 0.002 + 3 * (curve(n) - curve(max(n - 50, 25)))
         value = float((drawn < curve(n)).mean())
-        found.append(Round(labels=n, value=value, agreement=1 - moved, changed=moved))
+        right = int(50 * curve(n))
+        found.append(Round(labels=n, value=value, agreement=1 - moved, changed=moved, asked=50, right=right))
     return found, curve
 
 
