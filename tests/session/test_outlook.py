@@ -11,6 +11,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from autoal import Session
+from autoal.cli import main
 from autoal.errors import ConfigError, InvalidInput, UnknownName
 from autoal.session.outlook import Outlook, outlook_of
 from autoal.stopping import DEFAULT, Round
@@ -172,3 +173,10 @@ def test_on_a_flat_curve_stopping_is_reasonable_and_on_a_steep_one_it_is_not() -
     assert flat.gain is not None and steep.gain is not None and steep.gain > flat.gain
     early = outlook(rounds_on(rng, 0.9, 0.8, 2.0)[0][:2])
     assert early.stop is None and "too early to say" in early.says
+
+
+def test_the_command_line_says_it(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outlook", str(session.folder), "--labels", "7", "--rule", "budget(labels=30)"]) == 0
+    said = capsys.readouterr().out
+    assert "stopping now is reasonable." in said and "rule: budget(labels=30): there are 32 of 30 labels" in said
+    assert main(["outlook", str(session.folder), "--labels", "0"]) == 2
