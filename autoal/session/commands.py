@@ -184,7 +184,7 @@ def outlook(folder: Path, labels: int | None, rule: str | None) -> None:
     from autoal.session.session import Session
 
     session = Session.open(folder)
-    found = session.outlook(labels) if rule is None else session.outlook(labels, rule=rule)
+    found = session.outlook(labels, rule=rule)
     console = Console(soft_wrap=True, highlight=False)
     console.print(escape(found.says))
     console.print(escape(f"rule: {found.rule}: {found.why}"))

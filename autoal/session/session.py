@@ -44,7 +44,7 @@ from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
 from autoal.session.suspects import NO_PROBABILITIES, find_suspects
 from autoal.session.votes import check_on_conflict
 from autoal.session.watching import rounds_of
-from autoal.stopping import DEFAULT, Rule, parse_rule
+from autoal.stopping import DEFAULT, DEFAULT_REGRESSION, Rule, parse_rule
 from autoal.strategies.base import check_batch_size
 from autoal.tasks import show_pool
 
@@ -566,7 +566,7 @@ class Session:
 
         return write_report(self, estimate=estimate)
 
-    def outlook(self, labels: int | None = None, *, rule: str | Rule = DEFAULT, estimate: bool = True) -> Outlook:
+    def outlook(self, labels: int | None = None, *, rule: str | Rule | None = None, estimate: bool = True) -> Outlook:
         """What the next `labels` labels may bring (as many as the latest batch, unless given), and whether it is
         reasonable to stop, in a sentence (`.says`) and in numbers; `.stop` is True, False, or None where it cannot be
         told yet, as with few labels.
@@ -574,11 +574,14 @@ class Session:
         It goes by what the journal holds of every batch, and by cross-validation on the labels of the latest batches,
         which trains the model five times for a batch, once, and is left out where `estimate` is false: then the gain
         is known from audit points alone. The same journal gives the same outlook, kept while nothing is added.
-        `rule` is one of `autoal.stopping.RULES`, or several, as text: "stable_predictions | budget(labels=500)".
+        `rule` is one of `autoal.stopping.RULES`, or several, as text: "stable_predictions | budget(labels=500)"; where
+        none is given, `autoal.stopping.DEFAULT`, which was measured (`DEFAULT_REGRESSION` in a regression, which was
+        not).
 
         Raises UnknownName and ConfigError for a rule that is none, InvalidInput for `labels` below 1.
         """
-        rule = parse_rule(rule)
+        usual = DEFAULT_REGRESSION if self.task == "regression" else DEFAULT
+        rule = usual if rule is None else parse_rule(rule)
         state = self._state()
         batch = len(state.asks[-1]["ids"]) if state.asks else 10
         ahead = batch if labels is None else integer(labels, "labels")

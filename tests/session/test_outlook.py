@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
 from autoal import Session
+from autoal.cli import main
 from autoal.errors import ConfigError, InvalidInput, UnknownName
+from autoal.session.outlook import Outlook, outlook_of
+from autoal.stopping import DEFAULT, Round
 from tests.session.problems import NAMES, X, again, begun, named
 
 
@@ -117,3 +122,61 @@ def test_sessions_of_earlier_versions_have_one(session: Session) -> None:
 def test_the_report_shows_it(session: Session) -> None:
     page = session.report().read_text()
     assert "When to stop" in page and session.outlook().says in page
+
+
+def rounds_on(
+    rng: np.random.Generator, top: float, first: float, c: float
+) -> tuple[list[Round], Callable[[float], float]]:
+    """Ten batches of 50 on the curve top - b n^-c: cross-validated values with the noise of as many labels, and models
+    that move as the curve does; and the curve."""
+    b = (top - first) * 50**c
+
+    def curve(n: float) -> float:
+        return float(top - b * n**-c)
+
+    found, own = [], rng.random(500)
+    for n in range(50, 501, 50):
+        drawn = np.where(rng.random(n) < 0.3, rng.random(n), own[:n])
+        moved = 0.002 + 3 * (curve(n) - curve(max(n - 50, 25)))
+        value = float((drawn < curve(n)).mean())
+        right = int(50 * curve(n))
+        found.append(Round(labels=n, value=value, agreement=1 - moved, changed=moved, asked=50, right=right))
+    return found, curve
+
+
+def outlook(rounds: list[Round], ahead: int = 50) -> Outlook:
+    return outlook_of(rounds, rule=DEFAULT, ahead=ahead, labels=rounds[-1].labels, left=1000, task="classification")
+
+
+def test_on_known_curves_the_interval_holds_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(8)
+    held, said, came = [], [], []
+    for _ in range(300):
+        top = rng.uniform(0.7, 0.98)
+        c = float(np.exp(rng.uniform(np.log(0.2), np.log(2))))
+        rounds, curve = rounds_on(rng, top, rng.uniform(0.4, top), c)
+        found, true = outlook(rounds), curve(550) - curve(500)
+        assert found.gain is not None and found.low is not None and found.high is not None
+        held.append(found.low <= true <= found.high)
+        said.append(found.gain)
+        came.append(true)
+    assert 0.7 <= np.mean(held) <= 0.95
+    assert abs(np.mean(said) - np.mean(came)) < 0.002
+
+
+def test_on_a_flat_curve_stopping_is_reasonable_and_on_a_steep_one_it_is_not() -> None:
+    rng = np.random.default_rng(1)
+    flat, steep = outlook(rounds_on(rng, 0.9, 0.8, 2.0)[0]), outlook(rounds_on(rng, 0.95, 0.3, 0.5)[0])
+    assert flat.stop is True and flat.stable >= 3
+    assert f"predictions have been stable for {flat.stable} batches: stopping now is reasonable." in flat.says
+    assert steep.stop is False and steep.says.endswith(" of the predictions: going on is reasonable.")
+    assert flat.gain is not None and steep.gain is not None and steep.gain > flat.gain
+    early = outlook(rounds_on(rng, 0.9, 0.8, 2.0)[0][:2])
+    assert early.stop is None and "too early to say" in early.says
+
+
+def test_the_command_line_says_it(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outlook", str(session.folder), "--labels", "7", "--rule", "budget(labels=30)"]) == 0
+    said = capsys.readouterr().out
+    assert "stopping now is reasonable." in said and "rule: budget(labels=30): there are 32 of 30 labels" in said
+    assert main(["outlook", str(session.folder), "--labels", "0"]) == 2
