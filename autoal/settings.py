@@ -83,7 +83,7 @@ class SearchConfig(BaseModel):
     """Pull to the anchor, divided by the effective number of labels."""
     proposals: Literal["auto", "union", "pool"] = "auto"
     """Whether the batch is composed from the union of the proposals, or from the whole pool; "auto" by the number of
-    labels. From the whole pool, candidates are asked only in rounds that learn from them."""
+    labels. From the whole pool, candidates are asked once the gate is open."""
     open_set: bool = True
     """Whether the value of a point is multiplied by the probability that it is of a known class, once the oracle has
     rejected points."""
