@@ -46,7 +46,7 @@ from autoal.strategies.open_set.knn_confidence import NearestNeighbors
 from autoal.strategies.open_set.lfosa import LfOSA
 from autoal.strategies.open_set.mahalanobis import Mahalanobis
 from autoal.strategies.open_set.mqnet import MQNet
-from autoal.strategies.open_set.poal import Poal
+from autoal.strategies.open_set.poal import Poal, PoalPublished
 from autoal.strategies.open_set.similar import Similar
 from autoal.strategies.uncertainty.balance import Balance
 from autoal.strategies.uncertainty.bald import BALD
@@ -145,6 +145,7 @@ CANDIDATES: dict[str, type[Strategy]] = {
     "wigs": WeightedGreedySampling,
     # open set
     "poal": Poal,
+    "poal_published": PoalPublished,
     "energy": Energy,
     "mahalanobis": Mahalanobis,
     "gmm": GaussianMixtures,

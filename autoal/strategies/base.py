@@ -72,6 +72,8 @@ class Strategy(BaseEstimator):
                 _refuse_nan(field, view.pool.require(field), "pool")
                 if view.labeled.present() >= {field}:
                     _refuse_nan(field, view.labeled.require(field), "labeled points")
+                if view.rejected is not None and view.rejected.present() >= {field}:
+                    _refuse_nan(field, view.rejected.require(field), "rejected points")
             return self._propose(view, batch_size, rng)
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 import torch
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import ttest_rel
+from sklearn.covariance import ledoit_wolf
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
@@ -18,10 +19,17 @@ from autoal.errors import InvalidInput, UnknownName
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator, numpy_rng
 from autoal.strategies.diversity.random import Random
-from autoal.strategies.open_set.poal import ParetoSelection, Poal, poal_select
-from autoal.strategies.parts.confidence import gmm_confidence, knn_confidence, mahalanobis_confidence
+from autoal.strategies.open_set.poal import Poal, PoalPublished
+from autoal.strategies.parts.confidence import (
+    gmm_confidence,
+    knn_confidence,
+    mahalanobis_confidence,
+    relative_confidence,
+)
+from autoal.strategies.parts.pareto_subsets import ParetoSelection, poal_select
 from autoal.strategies.uncertainty.entropy import Entropy
 from tests.helpers import fake_view, random_view, seeded
+from tests.open_set_runs import open_set_run
 
 U = torch.tensor([0.9, 0.8, 0.5, 0.3, 0.2, 0.6], dtype=torch.float64)
 V = torch.tensor([0.1, 0.3, 0.6, 0.8, 0.9, 0.2], dtype=torch.float64)
@@ -245,33 +253,197 @@ def test_options_give_proposals_with_picks_above_the_rest(utility, confidence):
     assert found.scores.topk(6).indices.tolist() == found.indices.tolist()
 
 
+# What was rejected: the form that is ours
+
+
+def off_line(n: int, d: int = 5, seed: int = 5) -> torch.Tensor:
+    """Between the two classes, and off their line."""
+    points = torch.randn(n, d, generator=generator(seed), dtype=torch.float64)
+    points[:, 1] += 6
+    return points
+
+
+def rejecting(n: int = 200, foreign: int = 100, rejected: int = 12, d: int = 5) -> PoolView:
+    """n known points, then `foreign` others that the model is unsure of."""
+    inside, _ = two_classes(n, d, seed=1)
+    points, labels = two_classes(40, d)
+    pool = torch.cat([inside, off_line(foreign, d)])
+    view = fake_view(
+        torch.stack([-pool[:, 0], pool[:, 0]], dim=1).log_softmax(1), pool, labeled=points, labels=labels.tolist()
+    )
+    refused = ModelOutputs(embeddings=off_line(rejected, d, seed=6)) if rejected else None
+    return replace(view, rejected=refused)
+
+
+@pytest.mark.parametrize("width", [3, 5, 80])
+@pytest.mark.parametrize("ridge", [1e-3, "ledoit_wolf"])
+@pytest.mark.parametrize("refused", [1, 12])
+def test_relative_confidence_is_half_the_difference_of_squared_distances(width, ridge, refused):
+    points, labels = two_classes(20, width)
+    rejected, pool = off_line(refused, width), torch.cat([two_classes(15, width, seed=1)[0], off_line(15, width, 7)])
+    groups = [points[labels == 0].numpy(), points[labels == 1].numpy(), rejected.numpy()]
+    means = [group.mean(axis=0) for group in groups]
+    centred = np.concatenate([group - mean for group, mean in zip(groups, means, strict=True)])
+    if ridge == "ledoit_wolf":
+        covariance, _ = ledoit_wolf(centred, assume_centered=True)
+    else:
+        covariance = centred.T @ centred / len(centred)
+        covariance += ridge * covariance.trace() / width * np.eye(width)
+    inverse = np.linalg.inv(covariance)
+    expected = [
+        (mahalanobis(x, means[2], inverse) ** 2 - min(mahalanobis(x, m, inverse) ** 2 for m in means[:2])) / 2
+        for x in pool.numpy()
+    ]
+    found = relative_confidence(pool, points, labels, rejected, ridge)
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("width", [5, 80])
+def test_the_shrunk_covariance_is_that_of_scikit_learn(width):
+    points, labels = two_classes(20, width)
+    means = torch.stack([points[labels == c].mean(dim=0) for c in (0, 1)])
+    inverse = np.linalg.inv(ledoit_wolf((points - means[labels]).numpy(), assume_centered=True)[0])
+    pool, _ = two_classes(15, width, seed=1)
+    expected = [-0.5 * min(mahalanobis(x, mean, inverse) for mean in means.numpy()) ** 2 for x in pool.numpy()]
+    found = mahalanobis_confidence(pool, points, labels, "ledoit_wolf")
+    np.testing.assert_allclose(found, np.array(expected) - min(expected), rtol=1e-7, atol=1e-8)
+
+
+def test_relative_confidence_tells_the_rejected_kind_from_the_known_where_distance_cannot():
+    view = rejecting()
+    pool, labeled = view.pool.require("embeddings"), view.labeled.require("embeddings")
+    found = relative_confidence(pool, labeled, view.labels, view.rejected.require("embeddings"))
+    assert (found[:200] > 0).float().mean() > 0.98 and (found[200:] < 0).float().mean() > 0.98
+    moved = [rows + 1e6 for rows in (pool, labeled, view.rejected.require("embeddings"))]
+    torch.testing.assert_close(
+        relative_confidence(moved[0], moved[1], view.labels, moved[2]), found, rtol=1e-5, atol=1e-5
+    )
+
+
+def by_hand(view: PoolView, gated: bool, b: int) -> list[int]:
+    """The picks of `poal_select` on the points that may be candidates."""
+    confidence = relative_confidence(
+        view.pool.require("embeddings"),
+        view.labeled.require("embeddings"),
+        view.labels,
+        view.rejected.require("embeddings"),
+    )
+    kept = (confidence > 0).nonzero().flatten() if gated else torch.arange(len(view))
+    utility = torch.special.entr(view.pool.require("log_probs").exp()).sum(1)
+    return kept[poal_select(utility[kept], confidence[kept], b, seeded()).indices].tolist()
+
+
+def test_only_points_more_like_a_known_class_are_candidates_while_six_batches_of_them_remain():
+    view = rejecting()
+    known = int(
+        (
+            relative_confidence(
+                view.pool.require("embeddings"),
+                view.labeled.require("embeddings"),
+                view.labels,
+                view.rejected.require("embeddings"),
+            )
+            > 0
+        ).sum()
+    )
+    for b in (1, known // 6, known // 6 + 1):
+        assert Poal().propose(view, b, seeded()).indices.tolist() == by_hand(view, 6 * b <= known, b), b
+        assert Poal(gate=None).propose(view, b, seeded()).indices.tolist() == by_hand(view, False, b), b
+    assert Poal(gate=1).propose(view, known, seeded()).indices.sort().values.tolist() == sorted(
+        by_hand(view, True, known)
+    )
+
+
+def test_points_outside_the_gate_come_last_by_confidence():
+    view = rejecting()
+    found = Poal().propose(view, 10, seeded())
+    pool, labeled = view.pool.require("embeddings"), view.labeled.require("embeddings")
+    confidence = relative_confidence(pool, labeled, view.labels, view.rejected.require("embeddings"))
+    outside = (confidence <= 0).nonzero().flatten()
+    assert found.scores[outside].max() < found.scores[confidence > 0].min()
+    order = outside[confidence[outside].argsort()]
+    assert (found.scores[order].diff() > 0).all()
+
+
+@pytest.mark.parametrize(
+    "view", [rejecting(rejected=0), replace(rejecting(), rejected=ModelOutputs(inputs=torch.ones(9, 2)))]
+)
+def test_with_none_rejected_it_is_the_published_form_with_shrinkage_and_no_gate(view):
+    expected = PoalPublished(ridge="ledoit_wolf").propose(view, 9, seeded())
+    found = Poal().propose(view, 9, seeded())
+    assert found.indices.tolist() == expected.indices.tolist() and torch.equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize(
+    "strategy", [PoalPublished(), Poal("mahalanobis"), PoalPublished("gmm"), Poal("gmm"), Poal("knn")]
+)
+def test_published_forms_do_not_look_at_what_was_rejected(strategy):
+    with_some, without = (strategy.propose(rejecting(rejected=n), 9, seeded()) for n in (12, 0))
+    assert with_some.indices.tolist() == without.indices.tolist() and torch.equal(with_some.scores, without.scores)
+
+
+def test_the_published_form_is_the_tied_covariance_with_its_small_ridge():
+    view = rejecting()
+    pool, labeled = view.pool.require("embeddings"), view.labeled.require("embeddings")
+    utility = torch.special.entr(view.pool.require("log_probs").exp()).sum(1)
+    confidence = mahalanobis_confidence(pool, labeled, view.labels, 1e-3)
+    expected = poal_select(utility, confidence, 9, seeded()).indices.tolist()
+    for strategy in (PoalPublished(), Poal("mahalanobis")):
+        assert strategy.propose(view, 9, seeded()).indices.tolist() == expected
+
+
+def test_the_same_generator_gives_the_same_batch_in_any_order_of_pool_and_rejected():
+    view, order = rejecting(), torch.randperm(300, generator=seeded(3))
+    plain = Poal().propose(view, 8, seeded(1))
+    assert torch.equal(Poal().propose(view, 8, seeded(1)).scores, plain.scores)
+    shuffled = replace(view, pool=view.pool[order], rejected=view.rejected[torch.arange(11, -1, -1)])
+    assert order[Poal().propose(shuffled, 8, seeded(1)).indices].tolist() == plain.indices.tolist()
+
+
+def test_rejected_points_with_nothing_labeled_leave_utility_to_decide():
+    view = rejecting()
+    empty = replace(
+        view, labeled=ModelOutputs(embeddings=view.labeled.require("embeddings")[:0]), labels=view.labels[:0]
+    )
+    utility = torch.special.entr(view.pool.require("log_probs").exp()).sum(1)
+    assert Poal().propose(empty, 5, seeded()).indices.tolist() == utility.topk(5).indices.tolist()
+
+
+@pytest.mark.parametrize("rejected", [1, 12])
+@pytest.mark.parametrize("labeled", [1, 2, 40])
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1.0, 1e30])
+def test_extremes_with_rejected_points(size, labeled, rejected):
+    view = rejecting(20, 10, rejected)
+    view = replace(
+        view,
+        pool=replace(view.pool, embeddings=view.pool.require("embeddings") * size),
+        labeled=view.labeled[:labeled],
+        labels=view.labels[:labeled],
+    )
+    for b in (1, 5, 30):
+        picks, scores = Poal().propose(view, b, seeded())
+        assert picks.unique().numel() == b and scores.isfinite().all()
+
+
+def test_what_is_wrong_with_rejected_points_or_arguments_is_said():
+    view = rejecting()
+    with pytest.raises(InvalidInput, match="rejected points have 4 columns, those of the pool 5"):
+        Poal().propose(replace(view, rejected=ModelOutputs(embeddings=torch.ones(3, 4))), 5, seeded())
+    with pytest.raises(InvalidInput, match="rejected points is NaN"):
+        Poal().propose(replace(view, rejected=ModelOutputs(embeddings=torch.full((3, 5), torch.nan))), 5, seeded())
+    for gate in (0, -1, "six", float("nan")):
+        with pytest.raises(InvalidInput, match="gate"):
+            Poal(gate=gate).propose(view, 5, seeded())
+    with pytest.raises(InvalidInput, match="ridge"):
+        Poal(ridge="ledoit").propose(view, 5, seeded())
+    with pytest.raises(InvalidInput, match="wanted poal"):
+        PoalPublished("relative").propose(view, 5, seeded())
+    for strategy in (Poal(), PoalPublished()):
+        with pytest.raises(InvalidInput, match="not for regression"):
+            strategy.propose(random_view(20, task="regression"), 3, seeded())
+
+
 # What it buys
-
-
-def open_set_run(strategy, seed, points, labels, tested, tested_labels, start, rounds, batch_size):
-    """(points bought and rejected, accuracy at the end); -1 is out of distribution, asked for at full price, and
-    never trained on."""
-    draws, pool = list(start), np.setdiff1d(np.arange(len(labels)), start)
-    rejected, spent, classes = 0, 0, int(labels.max()) + 1
-
-    def outputs(model, rows: np.ndarray) -> ModelOutputs:
-        log_probs = torch.from_numpy(model.predict_log_proba(points[rows]))
-        return ModelOutputs(log_probs=log_probs, embeddings=torch.from_numpy(points[rows]))
-
-    for t in range(rounds):
-        model = LogisticRegression(C=10, max_iter=500).fit(points[draws], labels[draws])
-        view = PoolView(outputs(model, pool), outputs(model, np.array(draws)), torch.from_numpy(labels[draws]), classes)
-        bought = pool[strategy.propose(view, batch_size, generator(seed, t)).indices.numpy()]
-        inside = labels[bought] >= 0
-        spent += batch_size
-        rejected += int((~inside).sum())
-        draws += bought[inside].tolist()
-        pool = np.setdiff1d(pool, bought)
-        assert (labels[draws] >= 0).all() and not set(bought) & set(pool)
-        assert len(draws) + rejected == len(start) + spent
-        assert len(pool) == len(labels) - len(start) - spent
-    model = LogisticRegression(C=10, max_iter=500).fit(points[draws], labels[draws])
-    return rejected, model.score(tested, tested_labels)
 
 
 def toy_run(strategy, seed: int) -> tuple[int, float]:
@@ -291,12 +463,14 @@ def toy_run(strategy, seed: int) -> tuple[int, float]:
 
 
 def test_it_buys_fewer_outsiders_than_entropy_and_learns_more_than_random():
-    poal, entropy, random = (
-        np.array([toy_run(strategy, seed) for seed in range(20)]) for strategy in (Poal(), Entropy(), Random())
+    mended, published, entropy, random = (
+        np.array([toy_run(strategy, seed) for seed in range(20)])
+        for strategy in (Poal(), PoalPublished(), Entropy(), Random())
     )
-    assert poal[:, 0].mean() < 0.5 * entropy[:, 0].mean()
-    assert ttest_rel(poal[:, 0], entropy[:, 0], alternative="less").pvalue < 1e-4
-    assert ttest_rel(poal[:, 1], random[:, 1], alternative="greater").pvalue < 0.05
+    for poal in (mended, published):
+        assert poal[:, 0].mean() < 0.5 * entropy[:, 0].mean()
+        assert ttest_rel(poal[:, 0], entropy[:, 0], alternative="less").pvalue < 1e-4
+        assert ttest_rel(poal[:, 1], random[:, 1], alternative="greater").pvalue < 0.05
 
 
 def digits_run(strategy, seed: int) -> tuple[int, float]:
@@ -317,11 +491,14 @@ def digits_run(strategy, seed: int) -> tuple[int, float]:
 
 
 @pytest.mark.slow
-def test_on_digits_it_buys_clearly_fewer_outsiders_than_entropy():
+def test_on_digits_it_buys_fewer_outsiders_than_random_and_the_published_form_fewer_than_entropy():
     """With `-s` it prints what each bought of 100, and the final accuracy: means over 10 paired seeds."""
-    runs = {s.name: np.array([digits_run(s, seed) for seed in range(10)]) for s in (Poal(), Entropy(), Random())}
+    strategies = (Poal(), PoalPublished(), Entropy(), Random())
+    runs = {s.name: np.array([digits_run(s, seed) for seed in range(10)]) for s in strategies}
     for name, run in runs.items():
         print(f"{name}: {run[:, 0].mean():.1f} outsiders bought, final accuracy {run[:, 1].mean():.3f}")
-    poal, entropy = runs["poal"][:, 0], runs["entropy"][:, 0]
-    assert poal.mean() < 0.75 * entropy.mean()
-    assert ttest_rel(poal, entropy, alternative="less").pvalue < 0.05
+    poal, published, entropy, random = (run[:, 0] for run in runs.values())
+    assert published.mean() < 0.75 * entropy.mean()
+    assert ttest_rel(published, entropy, alternative="less").pvalue < 0.05
+    assert poal.mean() < 0.75 * random.mean()
+    assert ttest_rel(poal, random, alternative="less").pvalue < 0.01

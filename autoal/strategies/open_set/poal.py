@@ -2,246 +2,152 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from itertools import combinations
-
-import numpy as np
 import torch
 from torch import Tensor
 
-from autoal.errors import InvalidInput, UnknownName
+from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.outputs import PoolView
 from autoal.rng import random_state
-from autoal.strategies.base import Proposal, Strategy, check_batch_size, ordered
-from autoal.strategies.parts.confidence import gmm_confidence, knn_confidence, mahalanobis_confidence
+from autoal.strategies.base import Proposal, Strategy, ordered
+from autoal.strategies.parts.confidence import (
+    gmm_confidence,
+    knn_confidence,
+    mahalanobis_confidence,
+    relative_confidence,
+)
 from autoal.strategies.parts.embeddings import pool_and_labeled
 from autoal.strategies.parts.information import by_rows, entropy, margin, top_probability
-from autoal.strategies.parts.pareto import Archive, FrontWatch, extreme_subsets, nondominated, pareto_layers
+from autoal.strategies.parts.pareto_subsets import poal_select
+from autoal.strategies.parts.rejected import rejected_with
 
-__all__ = ["ParetoSelection", "Poal", "poal_select"]
+__all__ = ["Poal", "PoalPublished"]
 
-ENGINES = ("monte_carlo", "supported", "exact")
-PICKS = ("intersection", "max_utility", "knee")
-MOST_SUBSETS = 1_000_000
-"""What `engine="exact"` will list."""
-SUMS_PER_UNIT = 10**10
-"""Sums closer than this fraction of an objective's range are equal, so that the order of addition decides nothing."""
-SHUFFLE_ITEMS = 2**22
-"""Largest table of permutations, in entries."""
-
-
-@dataclass(frozen=True)
-class ParetoSelection:
-    """What `poal_select` found."""
-
-    indices: Tensor
-    """(b,) distinct positions, best first."""
-    engine: str
-    """The engine that chose, or `ranking` where there was nothing to trade off."""
-    draws: int
-    """Subsets looked at."""
-    stopped_early: bool
-    """Whether the front came to rest before the last draw."""
-    front: Tensor
-    """(F, 2) float64, summed utility and confidence of each subset on the front, by falling utility."""
-    layers: Tensor
-    """(N,) Pareto layer of each item, 1 the best."""
-
-
-def poal_select(
-    utility_N: Tensor,
-    confidence_N: Tensor,
-    batch_size: int,
-    rng: torch.Generator,
-    *,
-    preselect_factor: int = 6,
-    draws: int | None = None,
-    block: int = 1024,
-    check_every: int = 200,
-    window: int = 10,
-    tolerance: float = 0.01,
-    pick: str = "intersection",
-    engine: str = "monte_carlo",
-    early_stop: bool = True,
-) -> ParetoSelection:
-    """`batch_size` positions (all N, where there are no more) from the Pareto front of subsets of that size.
-
-    Pareto layers of items are taken until `preselect_factor` times the batch are candidates; subsets of these are
-    compared by summed utility and summed confidence, both maximised; `pick` chooses one of the front: the subset that
-    shares most items with the others, the one of most utility, or the one nearest to the ideal point.
-
-    `engine="monte_carlo"` is the published search, `draws` subsets drawn at random (default: batch times
-    candidates, 200 000 at most). `"supported"` finds every extreme point of the true front instead, `"exact"` lists
-    all subsets of a small problem; neither is POAL, and a table must say so. Answers do not change when an objective is
-    multiplied by a positive number or shifted, nor with the order of items whose pairs differ.
-
-    Raises InvalidInput on NaN or infinity; -inf in the confidence means certainly out of distribution.
-    """
-    for name, value, known in (("engine", engine, ENGINES), ("pick", pick, PICKS)):
-        if value not in known:
-            raise UnknownName(name, value, known)
-    n = len(utility_N)
-    check_batch_size(batch_size, max(n, batch_size))
-    values_N_2 = _checked(utility_N, confidence_N)
-    layers_N = pareto_layers(values_N_2[:, 0], values_N_2[:, 1])
-
-    # Canonical order: what is drawn depends on the values, on positions only where pairs are equal.
-    shuffle = torch.randperm(n, generator=rng).numpy()
-    order = shuffle[np.lexsort((-values_N_2[shuffle, 1], -values_N_2[shuffle, 0]))]
-    enough = min(preselect_factor * batch_size, n)
-    last_layer = int(np.searchsorted(np.bincount(layers_N)[1:].cumsum(), enough)) + 1
-    candidates = order[layers_N[order] <= last_layer]
-
-    scaled_N_2 = _unit(values_N_2)
-    made, stopped = 0, False
-    if batch_size >= n or (np.ptp(values_N_2, axis=0) == 0).any() or len(candidates) <= batch_size:
-        engine = "ranking"
-        if len(candidates) > batch_size:  # a constant objective adds nothing to the sum
-            candidates = shuffle[np.argsort(-scaled_N_2[shuffle].sum(axis=1), kind="stable")]
-        subsets_F_b = candidates[None, :batch_size]
-    else:
-        unit = _unit(values_N_2[candidates])
-        if engine == "supported":
-            members = extreme_subsets(unit[:, 0], unit[:, 1], batch_size)
-        elif engine == "exact":
-            members = _all_subsets(len(candidates), batch_size)
-            members = members[nondominated(_sums(unit, members.T))]
-        else:
-            wanted = min(batch_size * len(candidates), 200_000) if draws is None else draws
-            watch = FrontWatch(window, tolerance) if early_stop else None
-            archive, made, stopped = _monte_carlo(unit, batch_size, wanted, block, check_every, watch, rng)
-            members = archive.members_F_b
-        subsets_F_b = candidates[members]
-
-    front_F_2 = values_N_2[subsets_F_b].sum(axis=1)
-    by_utility = np.lexsort((-front_F_2[:, 1], -front_F_2[:, 0]))
-    subsets_F_b, front_F_2 = subsets_F_b[by_utility], front_F_2[by_utility]
-    chosen = subsets_F_b[_pick(subsets_F_b, front_F_2, pick, n)]
-    chosen = chosen[np.argsort(-scaled_N_2[chosen].sum(axis=1), kind="stable")]
-    return ParetoSelection(
-        indices=torch.from_numpy(chosen).to(utility_N.device),
-        engine=engine,
-        draws=made,
-        stopped_early=stopped,
-        front=torch.from_numpy(front_F_2),
-        layers=torch.from_numpy(layers_N).to(utility_N.device),
-    )
-
-
-def _checked(utility_N: Tensor, confidence_N: Tensor) -> np.ndarray:
-    """(N, 2) float64, finite."""
-    if utility_N.ndim != 1 or utility_N.shape != confidence_N.shape:
-        raise InvalidInput(
-            f"got utility {tuple(utility_N.shape)} and confidence {tuple(confidence_N.shape)}; wanted (N,) twice"
-        )
-    values_N_2 = np.stack([t.detach().cpu().double().numpy() for t in (utility_N, confidence_N)], axis=1)
-    outside = np.isneginf(values_N_2[:, 1])
-    bad = ~np.isfinite(values_N_2)
-    bad[outside, 1] = False
-    for name, count in zip(("utilities", "confidences"), bad.sum(axis=0), strict=True):
-        if count:
-            raise InvalidInput(f"{count} of {len(values_N_2)} {name} are NaN or infinite; check the model's outputs")
-    finite = values_N_2[~outside, 1]
-    values_N_2[outside, 1] = finite.min() - 1 if len(finite) else 0.0
-    return values_N_2
-
-
-def _unit(values_n_2: np.ndarray) -> np.ndarray:
-    """Both columns moved to [0, 1]; sums over subsets of equal size keep their order."""
-    low = values_n_2.min(axis=0, initial=np.inf)
-    span = values_n_2.max(axis=0, initial=-np.inf) - low
-    return (values_n_2 - low) / np.where(span > 0, span, 1.0)
-
-
-def _sums(unit_n_2: np.ndarray, members_b_k: np.ndarray) -> np.ndarray:
-    """(k, 2) int64 objectives of k subsets, one per column."""
-    sums = np.stack([unit_n_2[:, i][members_b_k].sum(axis=0) for i in (0, 1)], axis=1)
-    return np.rint(sums * SUMS_PER_UNIT).astype(np.int64)
-
-
-def _all_subsets(n: int, batch_size: int) -> np.ndarray:
-    count = math.comb(n, batch_size)
-    if count > MOST_SUBSETS:
-        raise InvalidInput(
-            f"engine='exact' would list {count} subsets of {n} candidates; it takes up to {MOST_SUBSETS}, "
-            "use engine='supported' or 'monte_carlo'"
-        )
-    return np.array(list(combinations(range(n), batch_size)))
-
-
-def _monte_carlo(
-    unit_n_2: np.ndarray,
-    batch_size: int,
-    draws: int,
-    block: int,
-    check_every: int,
-    watch: FrontWatch | None,
-    rng: torch.Generator,
-) -> tuple[Archive, int, bool]:
-    """The archive after `draws` uniform subsets, how many were drawn, and whether `watch` ended it."""
-    n = len(unit_n_2)
-    width = min(block, draws, max(1, SHUFFLE_ITEMS // n))
-    if width >= check_every:
-        width -= width % check_every
-    # One permutation per column. The first b steps of a Fisher-Yates shuffle give a uniform subset whatever the
-    # permutation was before, so the table is never reset and a draw costs b, not n.
-    table = np.repeat(np.arange(n, dtype=np.int32)[:, None], width, axis=1)
-    flat, columns = table.reshape(-1), np.arange(width)
-    left = (n - np.arange(batch_size))[:, None]
-    archive = Archive(batch_size)
-    made = checked = 0
-    while made < draws:
-        jumps = (torch.rand(batch_size, width, generator=rng, dtype=torch.float64).numpy() * left).astype(np.int64)
-        jumps += np.arange(batch_size)[:, None]
-        jumps = jumps * width + columns
-        for step in range(batch_size):
-            here = table[step].copy()
-            table[step] = flat[jumps[step]]
-            flat[jumps[step]] = here
-        members_b_k = table[:batch_size, : draws - made]
-        points_k_2 = _sums(unit_n_2, members_b_k)
-        for start in range(0, members_b_k.shape[1], check_every):
-            part = slice(start, start + check_every)
-            archive.add(points_k_2[part], members_b_k.T[part])
-            made += len(points_k_2[part])
-            if watch is not None and made - checked >= check_every:
-                checked = made
-                if watch.at_rest(archive.version, archive.points_F_2 / (batch_size * SUMS_PER_UNIT)):
-                    return archive, made, True
-    return archive, made, False
-
-
-def _pick(subsets_F_b: np.ndarray, front_F_2: np.ndarray, pick: str, n: int) -> int:
-    """Which subset of the front to take; of equal ones that with the most utility."""
-    if pick == "max_utility":
-        return 0
-    if pick == "knee":
-        return int(np.square(1 - _unit(front_F_2)).sum(axis=1).argmin())
-    shared = np.bincount(subsets_F_b.ravel(), minlength=n)
-    return int(shared[subsets_F_b].sum(axis=1).argmax())
+CONFIDENCES = ("relative", "mahalanobis", "gmm", "knn", "max_softmax")
 
 
 class Poal(Strategy):
     """Asks for a batch on the Pareto front of uncertainty and likeness to the labeled points, so that points of
-    classes nobody asked for are not bought for being uncertain.
+    classes nobody asked for are not bought for being uncertain. There is no weight between the two.
 
-    Not to be confused with a weighted sum of the two: there is no weight. Confidence is measured on the embeddings:
-    `mahalanobis` (one covariance, penultimate layer only), `gmm` (the mixtures per class of the classical
-    experiments) or `knn`; or on the outputs: `max_softmax`. The energy score needs logits, which log probabilities no
-    longer hold, and is left out. `ridge` is for `mahalanobis`: a share of the mean variance, or `"ledoit_wolf"`,
-    which told the two kinds of points apart better where there were fewer labels than dimensions.
+    This default departs from the paper, which never looks at what was rejected; `poal_published` is its form. Ours:
+
+    - `confidence="relative"`: once points have been rejected (`view.rejected`) they are one more class under the one
+      covariance of all, and confidence is half of what the squared Mahalanobis distance to their mean exceeds that to
+      the nearest known class's by.
+    - Only points with such a confidence above 0 are candidates, while at least `gate` times the batch remain; else, and
+      with `gate=None`, all are.
+    - The covariance is shrunk as Ledoit and Wolf 2004 advise (`ridge="ledoit_wolf"`).
+
+    While none is rejected (or their embeddings are missing) it is the published form with the shrinkage and no gate.
+    With nothing labeled, utility alone.
+
+    Other confidences, none of which has a gate: on embeddings `mahalanobis` (the published deep form, penultimate layer
+    only), `gmm` (mixtures per class, the published classical form) or `knn`; on the outputs `max_softmax`. `ridge` is
+    for `relative` and `mahalanobis`: a share of the mean variance, or `"ledoit_wolf"`; None is `"ledoit_wolf"` for the
+    first and 1e-3 for the second. The energy score needs logits, which log probabilities no longer hold, and is left
+    out.
+    """
+
+    name = "poal"
+    family = "open set"
+    source = "after Zhan et al. 2023, arXiv 2207.01190; rejected points and gate are ours"
+    cost = "N D^2 + N log N + T b"
+    needs = frozenset({"log_probs", "embeddings"})
+    draws = True
+
+    def __init__(
+        self,
+        confidence: str = "relative",
+        utility: str = "entropy",
+        preselect_factor: int = 6,
+        max_draws: int | None = None,
+        pick: str = "intersection",
+        engine: str = "monte_carlo",
+        early_stop: bool = True,
+        ridge: float | str | None = None,
+        gate: int | None = 6,
+    ) -> None:
+        self.confidence = confidence
+        self.utility = utility
+        self.preselect_factor = preselect_factor
+        self.max_draws = max_draws
+        self.pick = pick
+        self.engine = engine
+        self.early_stop = early_stop
+        self.ridge = ridge
+        self.gate = gate
+
+    def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
+        if self.gate is not None and not (isinstance(self.gate, int | float) and self.gate >= 1):
+            raise InvalidInput(
+                f"got gate={shown(self.gate)}; wanted a number of batches, at least 1, or None for no gate"
+            )
+        utility_N = _utility(self.utility, view.pool.require("log_probs"))
+        confidence_N, has_zero = self._confidence(view, rng)
+        inside_N = torch.ones(len(view), dtype=torch.bool, device=confidence_N.device)
+        if has_zero and self.gate is not None and int((confidence_N > 0).sum()) >= self.gate * batch_size:
+            inside_N = confidence_N > 0
+        inside = inside_N.nonzero().flatten()
+        selection = poal_select(
+            utility_N[inside],
+            confidence_N[inside],
+            batch_size,
+            rng,
+            preselect_factor=self.preselect_factor,
+            draws=self.max_draws,
+            pick=self.pick,
+            engine=self.engine,
+            early_stop=self.early_stop,
+        )
+        # Within a layer by mean rank of the two, the term is below 1, so layers never mix; those outside come last, the
+        # most confident first.
+        rest_N = _dense_ranks(confidence_N) - float(selection.layers.max()) - 2
+        rest_N[inside] = (
+            _dense_ranks(utility_N[inside]) + _dense_ranks(confidence_N[inside])
+        ) / 2 - selection.layers.double()
+        return ordered(inside[selection.indices], rest_N)
+
+    def _confidence(self, view: PoolView, rng: torch.Generator) -> tuple[Tensor, bool]:
+        """(N,) confidence, and whether its sign tells known from rejected."""
+        if self.confidence not in CONFIDENCES:
+            raise UnknownName("confidence", self.confidence, CONFIDENCES)
+        if self.confidence == "max_softmax":
+            return top_probability(view.pool.require("log_probs")), False
+        pool_N_D, labeled_L_D = pool_and_labeled(view)
+        labels_L = view.labels.to(pool_N_D.device)
+        if self.confidence == "gmm":
+            return gmm_confidence(pool_N_D, labeled_L_D, labels_L, random_state(rng)), False
+        if self.confidence == "knn":
+            return knn_confidence(pool_N_D, labeled_L_D), False
+        if self.confidence == "mahalanobis":
+            ridge = 1e-3 if self.ridge is None else self.ridge
+            return mahalanobis_confidence(pool_N_D, labeled_L_D, labels_L, ridge), False
+        ridge = "ledoit_wolf" if self.ridge is None else self.ridge
+        rejected = rejected_with(view, "embeddings")
+        if rejected is None or len(labeled_L_D) == 0:
+            return mahalanobis_confidence(pool_N_D, labeled_L_D, labels_L, ridge), False
+        rejected_R_D = rejected.require("embeddings")
+        if rejected_R_D.shape[1] != pool_N_D.shape[1]:
+            raise InvalidInput(
+                f"embeddings of the rejected points have {rejected_R_D.shape[1]} columns, those of the pool "
+                f"{pool_N_D.shape[1]}; both must come from the same model"
+            )
+        return relative_confidence(pool_N_D, labeled_L_D, labels_L, rejected_R_D, ridge), True
+
+
+class PoalPublished(Poal):
+    """POAL as its paper has it: what was rejected is never looked at, and every point is a candidate.
+
+    Confidence is `mahalanobis` (the deep experiments; one covariance, penultimate layer only, `ridge` 1e-3 of the mean
+    variance on its diagonal so that it can be inverted) or `gmm` (the classical ones). `poal` is our form, which learns
+    from what was rejected.
 
     The released code departs from its paper (it rejects no dominated subset, reads a covariance as its inverse and
     prefers distant points in the deep experiments); here these are mended.
     """
 
-    name = "poal"
-    family = "open set"
+    name = "poal_published"
     source = "Zhan et al. 2023, arXiv 2207.01190"
-    cost = "N D^2 + N log N + T b"
-    needs = frozenset({"log_probs", "embeddings"})
-    draws = True
 
     def __init__(
         self,
@@ -254,32 +160,12 @@ class Poal(Strategy):
         early_stop: bool = True,
         ridge: float | str = 1e-3,
     ) -> None:
-        self.confidence = confidence
-        self.utility = utility
-        self.preselect_factor = preselect_factor
-        self.max_draws = max_draws
-        self.pick = pick
-        self.engine = engine
-        self.early_stop = early_stop
-        self.ridge = ridge
+        super().__init__(confidence, utility, preselect_factor, max_draws, pick, engine, early_stop, ridge)
 
-    def _propose(self, view: PoolView, batch_size: int, rng: torch.Generator) -> Proposal:
-        utility_N = _utility(self.utility, view.pool.require("log_probs"))
-        confidence_N = _confidence(self.confidence, view, self.ridge, rng)
-        selection = poal_select(
-            utility_N,
-            confidence_N,
-            batch_size,
-            rng,
-            preselect_factor=self.preselect_factor,
-            draws=self.max_draws,
-            pick=self.pick,
-            engine=self.engine,
-            early_stop=self.early_stop,
-        )
-        # Within a layer by mean rank of the two; the term is below 1, so layers never mix.
-        ranks_N = _dense_ranks(utility_N) + _dense_ranks(confidence_N)
-        return ordered(selection.indices, ranks_N / 2 - selection.layers)
+    def _confidence(self, view: PoolView, rng: torch.Generator) -> tuple[Tensor, bool]:
+        if self.confidence == "relative":
+            raise InvalidInput("got confidence='relative', which is not in the paper; wanted poal, which has it")
+        return super()._confidence(view, rng)
 
 
 def _dense_ranks(values_N: Tensor) -> Tensor:
@@ -296,16 +182,3 @@ def _utility(utility: str, log_probs_N_C: Tensor) -> Tensor:
     if utility == "least_confidence":
         return -top_probability(log_probs_N_C)
     raise UnknownName("utility", utility, ("entropy", "margin", "least_confidence"))
-
-
-def _confidence(confidence: str, view: PoolView, ridge: float | str, rng: torch.Generator) -> Tensor:
-    if confidence == "max_softmax":
-        return top_probability(view.pool.require("log_probs"))
-    pool_N_D, labeled_L_D = pool_and_labeled(view)
-    if confidence == "mahalanobis":
-        return mahalanobis_confidence(pool_N_D, labeled_L_D, view.labels, ridge)
-    if confidence == "gmm":
-        return gmm_confidence(pool_N_D, labeled_L_D, view.labels, random_state(rng))
-    if confidence == "knn":
-        return knn_confidence(pool_N_D, labeled_L_D)
-    raise UnknownName("confidence", confidence, ("mahalanobis", "gmm", "knn", "max_softmax"))

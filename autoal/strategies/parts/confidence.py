@@ -17,7 +17,7 @@ from torch import Tensor
 from autoal.compute import chunks
 from autoal.errors import InvalidInput
 
-__all__ = ["gmm_confidence", "knn_confidence", "mahalanobis_confidence"]
+__all__ = ["gmm_confidence", "knn_confidence", "mahalanobis_confidence", "relative_confidence"]
 
 
 def _nearest(points_N_D: Tensor, centers_M_D: Tensor, k: int = 1) -> Tensor:
@@ -41,11 +41,51 @@ def mahalanobis_confidence(
     """
     if len(labels_L) == 0:
         return pool_N_D.new_zeros(len(pool_N_D), dtype=torch.float64)
-    labeled_L_D = labeled_L_D.double()
-    classes, member_L = torch.unique(labels_L, return_inverse=True)
-    means = labeled_L_D.new_zeros(len(classes), labeled_L_D.shape[1]).index_add_(0, member_L, labeled_L_D)
-    means /= torch.bincount(member_L).double()[:, None]
-    centred = labeled_L_D - means[member_L]
+    means, factor = _tied(labeled_L_D.double(), torch.unique(labels_L, return_inverse=True)[1], ridge)
+    whitened_means = torch.linalg.solve_triangular(factor, means.T, upper=False).T
+    distance = means.new_empty(len(pool_N_D))
+    for part in chunks(len(pool_N_D), 24.0 * pool_N_D.shape[1]):
+        whitened = torch.linalg.solve_triangular(factor, pool_N_D[part].double().T, upper=False).T
+        distance[part] = _nearest(whitened, whitened_means)
+    score = -0.5 * distance.square()
+    return score - score.min()
+
+
+def relative_confidence(
+    pool_N_D: Tensor,
+    labeled_L_D: Tensor,
+    labels_L: Tensor,
+    rejected_R_D: Tensor,
+    ridge: float | str = "ledoit_wolf",
+) -> Tensor:
+    """(N,) half of what the squared Mahalanobis distance to the mean of the rejected points exceeds that to the nearest
+    class mean by: above 0 for points that are more like a known class. Not shifted.
+
+    Ours, after the score of Lee et al. 2018: the rejected are one more class under the one covariance S of all, with
+    `ridge` as in `mahalanobis_confidence`. The squares cancel, which leaves for class c with mean m_c, and the mean r
+    of the rejected, (m_c - r)^T S^-1 (x - (m_c + r) / 2), largest over c. All 0 where no point is labeled or none
+    rejected. Cost O((L + R) D^2 + D^3 + N C D).
+    """
+    if len(labels_L) == 0 or len(rejected_R_D) == 0:
+        return pool_N_D.new_zeros(len(pool_N_D), dtype=torch.float64)
+    member_L = torch.unique(labels_L, return_inverse=True)[1]
+    member = torch.cat([member_L, (member_L.max() + 1).expand(len(rejected_R_D))])
+    means, factor = _tied(torch.cat([labeled_L_D.double(), rejected_R_D.double()]), member, ridge)
+    away_C_D = means[:-1] - means[-1]
+    slopes_C_D = torch.cholesky_solve(away_C_D.T, factor).T
+    # From the mean of the rejected, so that no large offset of all embeddings is subtracted from another.
+    halves_C = 0.5 * (slopes_C_D * away_C_D).sum(dim=1)
+    score = means.new_empty(len(pool_N_D))
+    for part in chunks(len(pool_N_D), 16.0 * pool_N_D.shape[1]):
+        score[part] = ((pool_N_D[part].double() - means[-1]) @ slopes_C_D.T - halves_C).amax(dim=1)
+    return score
+
+
+def _tied(points_n_D: Tensor, member_n: Tensor, ridge: float | str) -> tuple[Tensor, Tensor]:
+    """(K, D) means of the classes `member_n`, 0..K-1, and the Cholesky factor (D, D) of their one covariance."""
+    means = points_n_D.new_zeros(int(member_n.max()) + 1, points_n_D.shape[1]).index_add_(0, member_n, points_n_D)
+    means /= torch.bincount(member_n).double()[:, None]
+    centred = points_n_D - means[member_n]
     covariance = centred.T @ centred / len(centred)
     scale = float(covariance.diagonal().mean())
     if isinstance(ridge, str):
@@ -57,14 +97,7 @@ def mahalanobis_confidence(
     if scale == 0:  # one point per class, or all equal: nothing is known of the shape
         covariance, scale = torch.eye(len(covariance), dtype=torch.float64, device=covariance.device), 1.0
     covariance.diagonal().add_(ridge * scale)
-    factor = torch.linalg.cholesky(covariance)
-    whitened_means = torch.linalg.solve_triangular(factor, means.T, upper=False).T
-    distance = labeled_L_D.new_empty(len(pool_N_D))
-    for part in chunks(len(pool_N_D), 24.0 * pool_N_D.shape[1]):
-        whitened = torch.linalg.solve_triangular(factor, pool_N_D[part].double().T, upper=False).T
-        distance[part] = _nearest(whitened, whitened_means)
-    score = -0.5 * distance.square()
-    return score - score.min()
+    return means, torch.linalg.cholesky(covariance)
 
 
 def gmm_confidence(
