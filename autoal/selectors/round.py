@@ -89,7 +89,7 @@ def search_round(
         state = replace(state, view=compact_view(state.view))
     state = _with_predictions(state, config)
     view = state.view
-    space, judges = None, None
+    space, judges, asked_for = None, None, config
     if mode == "bilevel":
         space = Space.of(view, config.head_dim, generator(seed, "space"))
         judges = judges_of(view, space, config, seed)
@@ -97,6 +97,8 @@ def search_round(
         trust = 1.0 if judges.trust is None else float(judges.trust)
         config = at_budget(config, len(view.labels), view.num_classes, kin=judges.kin, trust=trust)
     served, dropped = servable(members(candidates, view.task), view, strict=strict, available=state.available())
+    if len(served) == 1 and asked_for.proposals == "auto":  # who names one strategy wants what it proposes
+        config = config.model_copy(update={"proposals": "union"})
     wanted = min(len(view), max(batch_size, PROPOSED * batch_size))
     if mode != "bilevel":
         wanted = batch_size

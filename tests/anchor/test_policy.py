@@ -131,3 +131,11 @@ def test_of_a_large_pool_value_per_price_is_considered(monkeypatch: pytest.Monke
     prices = np.where(np.arange(600) < 400, 1e6, 1.0)
     selector = AutoAL(["margin", "kcenter"], model=LogisticRegression(), random_state=0, search={"outer_steps": 0})
     assert (selector.fit_query(X, y, batch_size=2, costs=prices).indices >= 400).all()
+
+
+def test_a_single_candidate_is_asked_whatever_the_model() -> None:
+    X, y = _task(200)
+    batch = AutoAL(["kcenter"], model=RandomForestClassifier(20, random_state=0), random_state=0).fit_query(
+        X, y, batch_size=5
+    )
+    assert set(batch.votes) == {"kcenter"}
