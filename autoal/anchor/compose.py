@@ -14,14 +14,20 @@ EVALUATION = 10_000
 """Pool points over which coverage is summed, at most, where few of them may be bought."""
 
 
-def drawn_by_value(value: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """(N,) how often each point is drawn, `count` draws in all, one from each of as many equal parts of the summed
-    value (N,): sums over the points drawn estimate, but for a factor, sums weighted by value, and points of large value
-    are sure to be there."""
-    ends = value.double().cumsum(0)
+def drawn_by_value(value: Tensor, exact: Tensor, most: int, rng: torch.Generator) -> Tensor:
+    """(N,) weights of the points over which coverage is summed, `most` of them, the others 0: the value (N,) of those at
+    `exact` positions (J,), and for the rest the mean value times how often a point is drawn, one from each of as many
+    equal parts of their summed value. Points that may be picked count by their value, without the chance of a draw:
+    where a point covers hardly more than itself, that is all its gain."""
+    kept = torch.zeros_like(value).index_put_((exact,), value[exact])
+    others, count = (value - kept).double(), most - len(exact)
+    ends = others.cumsum(0)
+    total = float(ends[-1])
+    if count < 1 or total <= 0:
+        return kept
     at = (torch.arange(count, dtype=torch.float64) + torch.rand(count, dtype=torch.float64, generator=rng)) / count
-    drawn = torch.searchsorted(ends, at.to(ends.device) * ends[-1]).clamp_max(len(value) - 1)
-    return torch.bincount(drawn, minlength=len(value)).to(value)
+    drawn = torch.searchsorted(ends, at.to(ends.device) * total).clamp_max(len(value) - 1)
+    return kept + torch.bincount(drawn, minlength=len(value)).to(value) * (total / count)
 
 
 @torch.no_grad()
@@ -46,7 +52,8 @@ def compose_pool(
     ties = generator(seed, "compose", "ties")
     evaluation = None
     if len(rows) > evaluated:
-        value = drawn_by_value(value, evaluated, generator(seed, "compose", "evaluation"))
+        exact = torch.arange(0, device=rows.device) if candidates is None else candidates.to(rows.device)
+        value = drawn_by_value(value, exact, evaluated, generator(seed, "compose", "evaluation"))
         evaluation = value.nonzero().flatten()
     return greedy_coverage(
         rows, value, covered_by, batch_size, bandwidth=bandwidth, candidates=candidates, evaluation=evaluation,

@@ -41,8 +41,8 @@ PROMISING = 0.1
 """One-sided level, a gain of 1.3 standard errors, at which the next search is made with `SOON` times the labels."""
 SOON = 1.5
 CONSIDERED = 2_000
-"""Points of a larger pool that may be bought where it is taken whole, those of highest value per price, and points over
-which their coverage is summed; twenty a pick at least."""
+"""Points of a larger pool that may be bought where it is taken whole, those of highest value per price; twenty a pick at
+least. Coverage is summed over them and half as many of the others."""
 NETWORK_FROM = 500
 """Labels from which on weights become a function of the point; fully so at four times as many."""
 CLASSES_OF_TARGETS = 4
@@ -320,16 +320,17 @@ def compose_batch(
             foreign = space.project(view.rejected.to(view.device))
             log_value = log_value + log_known(space.pool, space.labeled, foreign, config.head_l2)
         width = seen.bandwidth * math.exp(float(net.log_bandwidth))
-    union, most = None, EVALUATION
+    union, evaluated = None, EVALUATION
     if config.proposals == "union" and proposals:
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
     else:
         most = max(CONSIDERED, 20 * batch_size)
+        evaluated = most + most // 2
     if union is None and len(view) > most:  # every point of a large pool would cost more than it is worth
         wanted = log_value if view.costs is None else log_value - view.costs.to(log_value).log()  # value per price
         union = random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values
     positions = compose_pool(
         log_value, seen.shape_pool, seen.shape_labeled, batch_size,
-        bandwidth=width, candidates=union, evaluated=most, prices=view.costs, seed=seed,
+        bandwidth=width, candidates=union, evaluated=evaluated, prices=view.costs, seed=seed,
     )  # fmt: skip
     return Composed(positions, log_value, weights)

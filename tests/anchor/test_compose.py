@@ -109,11 +109,28 @@ def test_points_on_one_ray_are_apart_in_few_dimensions_only(width, apart):
 
 
 def test_draws_by_value_stand_for_sums_weighted_by_value() -> None:
-    """Each point is drawn as often as its share says, but for less than one draw at either end."""
+    """Points that may be picked count exactly; each other is drawn as often as its share says, but for less than one
+    draw at either end."""
     value = torch.rand(500, generator=generator(0, "drawn")) ** 4
-    drawn = drawn_by_value(value, 300, generator(1, "drawn"))
-    assert int(drawn.sum()) == 300
-    assert ((drawn - 300 * value / value.sum()).abs() < 2).all()
+    exact = torch.arange(0, 500, 5)
+    weights = drawn_by_value(value, exact, 400, generator(1, "drawn"))
+    assert torch.equal(weights[exact], value[exact])
+    rest = value.clone().index_fill_(0, exact, 0)
+    unit = rest.sum() / 300
+    assert ((weights - value).index_fill_(0, exact, 0).abs() < 2 * unit).all()
+    assert float(weights.sum()) == pytest.approx(float(value.sum()), rel=1e-5)
     one_point = torch.zeros(20)
     one_point[7] = 1e-30
-    assert drawn_by_value(one_point, 5, generator(0, "drawn")).tolist() == [0.0] * 7 + [5.0] + [0.0] * 12
+    none = torch.zeros(0, dtype=torch.long)
+    assert drawn_by_value(one_point, none, 5, generator(0, "drawn")).nonzero().flatten().tolist() == [7]
+
+
+def test_where_a_point_covers_itself_alone_the_most_valuable_are_taken() -> None:
+    """The chance of a draw would put a point that was drawn twice before one that is worth more."""
+    rows = functional.normalize(torch.randn(3000, 40, generator=generator(0, "rows")), dim=1)
+    log_value = torch.rand(3000, generator=generator(0, "value")).log()
+    among = log_value.topk(500).indices.sort().values
+    picks = compose_pool(
+        log_value, rows, rows[:0], 20, bandwidth=0.02, candidates=among, evaluated=750, prices=None, seed=0
+    )
+    assert set(picks.tolist()) == set(log_value.topk(20).indices.tolist())
