@@ -15,10 +15,10 @@ EVALUATION = 10_000
 
 
 def drawn_by_value(value: Tensor, exact: Tensor, most: int, rng: torch.Generator) -> Tensor:
-    """(N,) weights of the points over which coverage is summed, `most` of them, the others 0: the value (N,) of those at
-    `exact` positions (J,), and for the rest the mean value times how often a point is drawn, one from each of as many
-    equal parts of their summed value. Points that may be picked count by their value, without the chance of a draw:
-    where a point covers hardly more than itself, that is all its gain."""
+    """(N,) weights of the points over which coverage is summed, `most` of them, the others 0: the value (N,) of those
+    at `exact` positions (J,), and for the rest the mean value times how often a point is drawn, one from each of as
+    many equal parts of their summed value. Points that may be picked count by their value, without the chance of a
+    draw: where a point covers hardly more than itself, that is all its gain."""
     kept = torch.zeros_like(value).index_put_((exact,), value[exact])
     others, count = (value - kept).double(), most - len(exact)
     ends = others.cumsum(0)

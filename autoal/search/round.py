@@ -41,8 +41,8 @@ PROMISING = 0.1
 """One-sided level, a gain of 1.3 standard errors, at which the next search is made with `SOON` times the labels."""
 SOON = 1.5
 CONSIDERED = 2_000
-"""Points of a larger pool that may be bought where it is taken whole, those of highest value per price; twenty a pick at
-least. Coverage is summed over them and half as many of the others."""
+"""Points of a larger pool that may be bought where it is taken whole, those of highest value per price; twenty a pick
+at least. Coverage is summed over them and half as many of the others."""
 NETWORK_FROM = 500
 """Labels from which on weights become a function of the point; fully so at four times as many."""
 CLASSES_OF_TARGETS = 4
