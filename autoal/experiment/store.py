@@ -104,8 +104,10 @@ class CellStore:
 
     def clear_states(self) -> None:
         """Removes what only a resumed cell needs."""
-        for path in self.folder.glob(f"{_escaped(self.key)}.state.*.json"):
-            path.unlink(missing_ok=True)
+        ours = re.compile(rf"{re.escape(self.key)}\.state\.\d+\.json")
+        for path in self.folder.iterdir():
+            if ours.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def _state(self, number: int) -> Path:
         return self.folder / f"{self.key}.state.{number}.json"
@@ -202,7 +204,8 @@ class RunStore:
 
     def shard_failures(self) -> list[Path]:
         """The files of failed cells that shards have left."""
-        return sorted(self.folder.glob("failures.shard-*.jsonl"))
+        ours = re.compile(r"failures\.shard-\d+-of-\d+\.jsonl")
+        return sorted(path for path in self.folder.iterdir() if ours.fullmatch(path.name))
 
 
 def _dashed(shard: str) -> str:
@@ -212,7 +215,3 @@ def _dashed(shard: str) -> str:
 def cell_key(*parts: object) -> str:
     """A file name for a cell."""
     return "--".join(re.sub(r"[^A-Za-z0-9._+-]", "_", str(part)) for part in parts)
-
-
-def _escaped(key: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", key)

@@ -50,10 +50,12 @@ def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InvalidInput(f"{folder} is, or lies under, a file; wanted the name of a folder") from error
+    older = (folder / "selector.json").exists()
     _write(folder / "selector.json", text.encode())
     net = getattr(selector, "search_net_", None)
     if net is None:
-        (folder / "search_net.safetensors").unlink(missing_ok=True)  # of an older save
+        if older:  # then these are its weights; somebody else's file of that name stays
+            (folder / "search_net.safetensors").unlink(missing_ok=True)
     else:
         tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
         _write(folder / "search_net.safetensors", to_safetensors(tensors))

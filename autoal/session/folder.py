@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import warnings
@@ -35,6 +36,10 @@ WAIT_S = 10.0
 """How long a call waits for another process that writes into the same session."""
 FORMAT = 1
 REMEDY = "choose a folder that can be written to"
+MARK = ".making"
+"""In a folder that is being made: whose it will be. Nothing without it is cleared away."""
+CHECKPOINT = re.compile(r"start|round-\d{4,}|\.(start|round-\d{4,})\.[0-9a-f]{8}")
+"""Names of checkpoints, and of those that a kill left half written."""
 
 
 def is_session(folder: str | os.PathLike[str]) -> bool:
@@ -121,9 +126,9 @@ class Folder:
         return AutoAL.load(self.path / "checkpoints" / name, model=model)
 
     def forget(self, *kept: str) -> None:
-        """Removes every checkpoint but these."""
+        """Removes every checkpoint but these, and nothing else that may lie beside them."""
         for path in (self.path / "checkpoints").iterdir():
-            if path.name not in kept:
+            if path.name not in kept and CHECKPOINT.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -143,12 +148,20 @@ def being_made(path: Path) -> Iterator[Folder]:
     with contextlib.suppress(OSError):
         _clear_abandoned(path)
     made = Folder(path.with_name(f".{path.name}.{secrets.token_hex(4)}.new"))
-    with made.lock():  # makes the folder; whoever is killed in here leaves it to the next one to clear
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.path.mkdir()
+        (made.path / MARK).write_text(_mark(path), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {REMEDY}") from error
+    with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
         try:
             (made.path / "checkpoints").mkdir()
             yield made
             _sync(made.path)
             os.rename(made.path, path)
+            with contextlib.suppress(OSError):  # the session is there
+                (path / MARK).unlink()
         except OSError as error:
             if error.filename2 is None and not isinstance(error, FileExistsError):
                 raise
@@ -159,10 +172,26 @@ def being_made(path: Path) -> Iterator[Folder]:
             shutil.rmtree(made.path, ignore_errors=True)
 
 
+def _mark(path: Path) -> str:
+    return f"autoal is making the session {path.name!r}\n"
+
+
 def _clear_abandoned(path: Path) -> None:
-    for old in path.parent.glob(f".{path.name}.*.new"):
+    """Removes what a killed `create` of this very name left: by name and by mark, and nothing that only looks so."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.new")
+    for old in path.parent.iterdir():
+        if not ours.fullmatch(old.name) or old.is_symlink() or not _marked(old, path):
+            continue
         with contextlib.suppress(RunError), Folder(old).lock(wait_s=0.0):
-            shutil.rmtree(old, ignore_errors=True)
+            if _marked(old, path):  # still, now that nobody else is at it
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _marked(old: Path, path: Path) -> bool:
+    try:
+        return (old / MARK).read_text(encoding="utf-8") == _mark(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _sync(folder: Path) -> None:
