@@ -124,10 +124,10 @@ def locked(
 ) -> Iterator[None]:
     """Holds a lock on `path`, which ends with the process: exclusive, or together with others that share it.
 
-    Raises RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
+    The folder has to be there: a lock on one that was moved away would guard nothing, in a new empty one. Raises
+    RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         opened = open(path, "a+")
     except OSError as error:
         raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {remedy}") from error

@@ -121,6 +121,15 @@ class RunStore:
         self.cells = self.folder / "cells"
         self.journal = self.folder / "journal.jsonl"
 
+    def make(self) -> None:
+        """Makes the folder where it is not there. Raises RunError where it cannot be made."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"nothing can be written into {self.folder} ({error.strerror}); choose another folder with --out"
+            ) from error
+
     @contextlib.contextmanager
     def lock(self, shard: str = "") -> Iterator[None]:
         """Raises RunError at once where another process runs in this folder.
@@ -129,6 +138,7 @@ class RunStore:
         another process of the same shard.
         """
         message = f"another process is running in {self.folder}; wait for it, or choose another folder with --out"
+        self.make()
         with contextlib.ExitStack() as held:
             held.enter_context(locked(self.folder / ".lock", 0.0, message, shared=bool(shard)))
             if shard:
@@ -137,7 +147,12 @@ class RunStore:
             yield
 
     def cell(self, key: str) -> CellStore:
-        self.cells.mkdir(parents=True, exist_ok=True)
+        try:
+            self.cells.mkdir(exist_ok=True)
+        except FileNotFoundError as error:  # a new one would hold these cells and nothing of the run
+            raise RunError(
+                f"{self.folder} is not there, or no longer: put it back where it was and run the same command again"
+            ) from error
         return CellStore(self.cells, key)
 
     def begin(self, manifest: Record) -> None:

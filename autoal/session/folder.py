@@ -36,6 +36,7 @@ WAIT_S = 10.0
 """How long a call waits for another process that writes into the same session."""
 FORMAT = 1
 REMEDY = "choose a folder that can be written to"
+BACKUP = "put the file of a backup in its place"
 MARK = ".making"
 """In a folder that is being made: whose it will be. Nothing without it is cleared away."""
 CHECKPOINT = re.compile(r"start|round-\d{4,}|\.(start|round-\d{4,})\.[0-9a-f]{8}")
@@ -57,28 +58,50 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.journal = self.path / "journal.jsonl"
+        self._opened: bytes | None = None
+        """The manifest when it was first read: it never changes, so another one is another session."""
 
     def manifest(self) -> Record:
         """What `write_manifest` wrote. Raises DataMissing where there is no session, RunError where it is of another
         version."""
         if not is_session(self.path):
             raise DataMissing(f"{self.path} holds no session; make one with Session.create, or `autoal query --pool`")
-        manifest: Record = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        content = (self.path / "manifest.json").read_bytes()
+        manifest: Record = json.loads(content)
         if manifest.get("format") != FORMAT:
             raise RunError(f"{self.path} has format {manifest.get('format')}; this version reads {FORMAT}")
+        if self._opened is None:
+            self._opened = content
         return manifest
 
+    def check(self) -> None:
+        """Raises RunError where this is no longer the session that was opened: moved, taken away, another one."""
+        if self._opened is None:  # it is being made
+            return
+        try:
+            same = (self.path / "manifest.json").read_bytes() == self._opened
+        except OSError:
+            same = False
+        if not same:
+            raise RunError(
+                f"{self.path} is no longer the session that was opened: it was moved, taken away or replaced; nothing "
+                "was written: put it back and do the same again, or open it with Session.open where it is now"
+            )
+
     def write_manifest(self, manifest: Record) -> None:
-        content = {"format": FORMAT, "kind": "session", **json.loads(dumps(manifest))}
+        content = {"format": FORMAT, "kind": "session", "id": secrets.token_hex(16), **json.loads(dumps(manifest))}
         write_atomic(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
 
     # --- the journal ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def lock(self, wait_s: float | None = None) -> Iterator[None]:
-        """Raises RunError where another process is at work in this session for longer than `wait_s` (WAIT_S)."""
+        """Raises RunError where another process is at work in this session for longer than `wait_s` (WAIT_S), or where
+        the folder is no longer that of the session that was opened."""
+        self.check()  # first, for a lock is a file: in a folder of somebody else's it would be one too many
         message = f"another process is writing to {self.path}; wait until it is done, then do the same again"
         with locked(self.path / ".lock", WAIT_S if wait_s is None else wait_s, message, remedy=REMEDY):
+            self.check()
             yield
 
     def size(self) -> int:
@@ -89,8 +112,21 @@ class Folder:
             return 0
 
     def read(self) -> tuple[list[Record], int]:
-        """The whole lines, and their bytes. Raises RunError where a line before the last cannot be read."""
-        return read_jsonl(self.journal, "put the file of a backup in its place")
+        """The whole lines, and their bytes. Raises RunError where a line before the last cannot be read, where lines
+        that were there are all gone, and where this is no longer the session that was opened."""
+        self.check()
+        records, good = read_jsonl(self.journal, BACKUP)
+        if not records and self._had_lines():
+            state = "is empty" if self.journal.exists() else "is gone"
+            raise RunError(f"{self.journal} {state}, though there was one; without it no label is known: {BACKUP}")
+        return records, good
+
+    def _had_lines(self) -> bool:
+        """Whether there is a sign of a journal that is not there: `create` makes one (it did not in version 0.1.0),
+        and no model has chosen a batch without labels in it."""
+        if not self.journal.exists() and self._opened is not None and "id" in json.loads(self._opened):
+            return True
+        return any(path.name.startswith("round-") for path in (self.path / "checkpoints").glob("*"))
 
     def mend(self, good: int) -> None:
         """Cuts off what follows the last whole line, and says so. The caller holds the lock."""
@@ -106,6 +142,7 @@ class Folder:
 
     def append(self, record: Record) -> None:
         """One line more, on the disk when this returns. The caller holds the lock."""
+        self.check()  # a batch takes a while to choose
         append_line(self.journal, record)
 
     # --- what the search remembers ----------------------------------------------------------------------------
@@ -114,6 +151,8 @@ class Folder:
         """A checkpoint, whole or absent. One of that name, left by a call that was killed, is replaced."""
         target = self.path / "checkpoints" / name
         made = target.with_name(f".{name}.{secrets.token_hex(4)}")
+        self.check()
+        made.mkdir()
         selector.save(made)
         _sync(made)
         if target.exists():
@@ -157,6 +196,7 @@ def being_made(path: Path) -> Iterator[Folder]:
     with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
         try:
             (made.path / "checkpoints").mkdir()
+            made.journal.touch()
             yield made
             _sync(made.path)
             os.rename(made.path, path)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autoal import AutoAL
+from autoal import AutoAL, Session
+from autoal.errors import RunError
 from autoal.experiment.store import RunStore
 from autoal.session.folder import MARK, being_made
 from tests.session.killed import told
-from tests.session.problems import begun
+from tests.session.problems import again, begun
 
 # --- what is taken away ---------------------------------------------------------------------------------------
 
@@ -84,3 +88,94 @@ def test_saving_a_selector_leaves_weights_of_somebody_elses(tmp_path: Path) -> N
     (tmp_path / "search_net.safetensors").write_bytes(b"mine")
     AutoAL("fast").save(tmp_path)
     assert (tmp_path / "search_net.safetensors").read_bytes() == b"mine"
+
+
+# --- what is made ---------------------------------------------------------------------------------------------
+
+
+CALLS: dict[str, Callable[[Session], Any]] = {
+    "tell": lambda session: session.tell("p50", "oak"),
+    "skip": lambda session: session.skip("p50", "blur"),
+    "relabel": lambda session: session.relabel("p01", "oak"),
+    "undo": lambda session: session.undo(),
+    "retract": lambda session: session.retract("p01"),
+    "ask": lambda session: session.ask(3),
+    "ask_ahead": lambda session: session.ask_ahead(3),
+    "report": lambda session: session.report(estimate=False),
+    "labeled": lambda session: session.labeled,
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_is_made_where_a_session_was(tmp_path: Path, call: str) -> None:
+    session = told(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("*")}
+    with pytest.raises(RunError, match="no longer the session"):
+        CALLS[call](session)
+    assert os.listdir(tmp_path) == ["b"]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("*")} == before
+    (tmp_path / "b").rename(tmp_path / "a")  # as the message says
+    CALLS[call](session)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_goes_into_a_session_that_took_the_name(tmp_path: Path, call: str) -> None:
+    session = told(tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")
+    other = told(tmp_path / "a")  # its arguments are the same
+    before = (tmp_path / "a" / "journal.jsonl").read_bytes(), os.listdir(tmp_path / "a")
+    session._read_bytes = -1  # a journal as long as the one before is taken for it by calls that only look
+    with pytest.raises(RunError, match="no longer the session"):
+        CALLS[call](session)
+    assert ((tmp_path / "a" / "journal.jsonl").read_bytes(), os.listdir(tmp_path / "a")) == before
+    assert len(other.labeled) == 12
+
+
+def test_a_session_moved_while_it_chooses_is_not_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = told(tmp_path / "a")
+    chosen = AutoAL.fit_query
+
+    def moving(self: AutoAL, *arguments: Any, **named: Any) -> Any:
+        (tmp_path / "a").rename(tmp_path / "b")
+        return chosen(self, *arguments, **named)
+
+    monkeypatch.setattr(AutoAL, "fit_query", moving)
+    with pytest.raises((RunError, OSError)):
+        session.ask(3)
+    assert os.listdir(tmp_path) == ["b"] and again(tmp_path / "b").n_rounds == 0
+
+
+def test_a_run_that_was_moved_is_not_begun_anew(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "a")
+    with store.lock():
+        (tmp_path / "a").rename(tmp_path / "b")
+        with pytest.raises(RunError, match="put it back"):
+            store.cell("iris--random--0")
+    assert os.listdir(tmp_path) == ["b"]
+
+
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_journal_without_a_line_is_no_new_session(tmp_path: Path, how: str) -> None:
+    session = told(tmp_path / "s")
+    session.ask(3)
+    journal = session.folder / "journal.jsonl"
+    backup = journal.read_bytes()
+    if how == "gone":
+        journal.unlink()
+    else:
+        journal.write_bytes(b"")
+    for look in (lambda: again(session.folder), lambda: session.status(), lambda: session.tell("p50", "oak")):
+        with pytest.raises(RunError, match="backup"):
+            look()
+    journal.write_bytes(backup)  # as the message says
+    assert again(session.folder).tell("p50", "oak").new == 1
+
+
+def test_a_session_of_version_0_1_0_without_a_journal_goes_on(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "s").folder
+    (folder / "journal.jsonl").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["id"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert again(folder).tell("p50", "oak").new == 1
