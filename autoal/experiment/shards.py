@@ -5,12 +5,10 @@ Parts may be computed by several machines, in one folder they share or each in i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from autoal.disk import locked, read_jsonl, write_atomic
 from autoal.errors import ConfigError, RunError
@@ -119,13 +117,9 @@ def _survey(store: RunStore) -> tuple[list[Cell], set[str], dict[str, Record]]:
     finished = {cell.key for cell in cells if is_finished(read_jsonl(store.cell(cell.key).path)[0])}
     failures: dict[str, Record] = {}
     for path in [store.failures(), *store.shard_failures()]:
-        for failure in _lines(path):
+        for failure in read_jsonl(path, "delete it to compute these cells again")[0]:
             failures[_key(failure)] = failure
     return cells, finished, {key: failure for key, failure in failures.items() if key not in finished}
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def _key(failure: Record) -> str:

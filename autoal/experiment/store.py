@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autoal.disk import append_line, differences, dumps, locked, read_jsonl, write_atomic
+from autoal.disk import append_line, cut_torn, differences, dumps, locked, read_jsonl, write_atomic
 from autoal.errors import AutoALWarning, RunError
 
 __all__ = ["CellStore", "RunStore", "cell_key"]
@@ -55,12 +55,11 @@ class CellStore:
         """The finished rounds. A torn last line is dropped, from the file too, with a warning."""
         records, good = read_jsonl(self.path)
         self._trim_timings(len(records))
-        if self.path.exists() and self.path.stat().st_size > good:
-            with open(self.path, "r+b") as file:
-                file.truncate(good)
+        aside = cut_torn(self.path, good) if self.path.exists() else None
+        if aside is not None:
             warnings.warn(
                 f"{self.path.name} ended in the middle of a line, as a run that is killed leaves it; that line was "
-                f"dropped and round {len(records)} is computed again",
+                f"dropped (it is in {aside.name}) and round {len(records)} is computed again",
                 AutoALWarning,
                 stacklevel=2,
             )

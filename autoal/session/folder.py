@@ -3,6 +3,7 @@
 ```text
 manifest.json       what was fixed at the beginning: task, classes, seed, fingerprint of the pool, versions
 journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
+journal.jsonl.torn  what was cut off its end after a kill, if ever
 checkpoints/<name>  what the search remembers, as AutoAL.save writes it; the latest two
 X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
 ```
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoal.disk import append_line, dumps, locked, read_jsonl, write_atomic
+from autoal.disk import append_line, cut_torn, dumps, locked, read_jsonl, write_atomic
 from autoal.errors import AutoALWarning, DataMissing, RunError
 
 if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
@@ -112,8 +113,8 @@ class Folder:
             return 0
 
     def read(self) -> tuple[list[Record], int]:
-        """The whole lines, and their bytes. Raises RunError where a line before the last cannot be read, where lines
-        that were there are all gone, and where this is no longer the session that was opened."""
+        """The whole lines, and their bytes. Raises RunError where a line cannot be read, where lines that were
+        there are all gone, and where this is no longer the session that was opened."""
         self.check()
         records, good = read_jsonl(self.journal, BACKUP)
         if not records and self._had_lines():
@@ -130,15 +131,14 @@ class Folder:
 
     def mend(self, good: int) -> None:
         """Cuts off what follows the last whole line, and says so. The caller holds the lock."""
-        with open(self.journal, "r+b") as file:
-            file.truncate(good)
-            os.fsync(file.fileno())
-        warnings.warn(
-            f"{self.journal} ended in the middle of a line, as a process that is killed leaves it; that line was "
-            "dropped: the call that was writing it had not returned",
-            AutoALWarning,
-            stacklevel=2,
-        )
+        aside = cut_torn(self.journal, good)
+        if aside is not None:
+            warnings.warn(
+                f"{self.journal} ended in the middle of a line, as a process that is killed leaves it; that line was "
+                f"dropped: the call that was writing it had not returned; what there was of it is in {aside.name}",
+                AutoALWarning,
+                stacklevel=2,
+            )
 
     def append(self, record: Record) -> None:
         """One line more, on the disk when this returns. The caller holds the lock."""

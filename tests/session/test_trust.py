@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from autoal import AutoAL, Session
-from autoal.errors import RunError
+from autoal.errors import AutoALWarning, RunError
 from autoal.experiment.store import RunStore
+from autoal.report.tables import read_journal
 from autoal.session.folder import MARK, being_made
+from autoal.study.book import Book
 from tests.session.killed import told
 from tests.session.problems import again, begun
 
@@ -179,3 +181,66 @@ def test_a_session_of_version_0_1_0_without_a_journal_goes_on(tmp_path: Path) ->
     del manifest["id"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert again(folder).tell("p50", "oak").new == 1
+
+
+# --- what is believed -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["byte", "cut short", "no object", "nested", "not text"])
+def test_a_damaged_last_line_is_an_error_and_not_a_kill(tmp_path: Path, change: str) -> None:
+    session = told(tmp_path / "s")
+    session.tell("p50", "oak")
+    journal = session.folder / "journal.jsonl"
+    backup = journal.read_bytes()
+    start = backup.rindex(b"\n", 0, -1) + 1
+    line = backup[start:-1]
+    damaged = {
+        "byte": b"}" + line[1:],
+        "cut short": line[:-9],
+        "no object": b"7",
+        "nested": b"[" * 100_000,
+        "not text": line[:20] + b"\xff" + line[21:],
+    }[change]
+    journal.write_bytes(backup[:start] + damaged + b"\n")
+    with pytest.raises(RunError, match=r"line \d of \d cannot be read.*backup"):
+        again(session.folder)
+    assert journal.read_bytes() == backup[:start] + damaged + b"\n"
+    journal.write_bytes(backup)  # as the message says
+    assert again(session.folder).labeled["p50"] == "oak"
+
+
+def test_what_is_cut_off_is_kept_beside_it(tmp_path: Path) -> None:
+    session = told(tmp_path / "s")
+    journal = session.folder / "journal.jsonl"
+    whole = journal.read_bytes()
+    for torn in (b'{"event":"te', whole[:-1]):  # the second only lacks its newline, as some editors leave it
+        journal.write_bytes(whole + torn)
+        with pytest.warns(AutoALWarning, match=r"is in journal\.jsonl\.torn"):
+            again(session.folder)
+    assert journal.read_bytes() == whole
+    assert (session.folder / "journal.jsonl.torn").read_bytes() == b'{"event":"te\n' + whole
+
+
+def test_a_cell_whose_last_line_is_damaged_is_not_computed_anew_in_silence(tmp_path: Path) -> None:
+    cell = RunStore(tmp_path).cell("iris--random--0")
+    cell.path.write_bytes(b'{"round":0}\n{"round":1,}\n')
+    with pytest.raises(RunError, match="line 2 of 2"):
+        cell.read()
+    cell.path.write_bytes(b'{"round":0}\n{"rou')
+    with pytest.warns(AutoALWarning, match="round 1 is computed again"):
+        assert cell.read() == [{"round": 0}]
+    assert (cell.folder / "iris--random--0.jsonl.torn").read_bytes() == b'{"rou\n'
+
+
+def test_what_a_study_cuts_off_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "study.log").write_bytes(b'{"op_code":0}\n{"op_')
+    Book.mend(tmp_path)
+    assert (tmp_path / "study.log").read_bytes() == b'{"op_code":0}\n'
+    assert (tmp_path / "study.log.torn").read_bytes() == b'{"op_\n'
+
+
+@pytest.mark.parametrize("end", [b'{"round"', b"{]\n"])
+def test_a_journal_of_a_run_that_is_cut_or_damaged_makes_no_table(tmp_path: Path, end: bytes) -> None:
+    (tmp_path / "journal.jsonl").write_bytes(b'{"round":0}\n' + end)
+    with pytest.raises(RunError, match="run the same command again"):
+        read_journal(tmp_path)
