@@ -25,13 +25,18 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from autoal.disk import append_line, cut_torn, differences, dumps, locked, read_jsonl, write_atomic
-from autoal.errors import AutoALWarning, RunError
+from autoal.errors import AutoALWarning, RunError, shown
 
-__all__ = ["CellStore", "RunStore", "cell_key"]
+__all__ = ["LONGEST_KEY", "CellStore", "RunStore", "cell_key", "early_key"]
 
 Record = dict[str, Any]
+CELL = ("dataset", "selector", "seed")
+"""What a line says about the cell that it is of."""
+LONGEST_KEY = 200
+"""Characters of a cell's file name; file systems take 255, of which endings and partial files need some."""
 SYNC_S = 1.0
 """Rounds that end within so many seconds of each other go to the disk together."""
 
@@ -51,9 +56,23 @@ class CellStore:
         with locked(self.folder / f".{self.key}.lock", 30.0, f"cell {self.key} is being computed by another process"):
             yield
 
+    def look(self) -> tuple[list[Record], int]:
+        """The finished rounds and their bytes; nothing is written. Raises RunError where a line cannot be read, or is
+        not the next round of this cell."""
+        records, good = read_jsonl(self.path)
+        for number, record in enumerate(records):
+            if _key_of(record) != self.key or record.get("round") != number:
+                got = shown([record.get(part) for part in (*CELL, "round")])
+                raise RunError(
+                    f"{self.path}, line {number + 1} is of {got} (data set, selector, seed, round), which is not round "
+                    f"{number} of cell {self.key}; the file was changed from outside, or its name is that of another "
+                    "cell too where capitals are not told apart: delete it, and give one a `label` of its own"
+                )
+        return records, good
+
     def read(self) -> list[Record]:
         """The finished rounds. A torn last line is dropped, from the file too, with a warning."""
-        records, good = read_jsonl(self.path)
+        records, good = self.look()
         self._trim_timings(len(records))
         aside = cut_torn(self.path, good) if self.path.exists() else None
         if aside is not None:
@@ -107,6 +126,21 @@ class CellStore:
         for path in self.folder.iterdir():
             if ours.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+
+    def adopt(self, old: str) -> None:
+        """Takes over the files of this cell that an earlier version named `old`, where they are of this cell."""
+        other = CellStore(self.folder, old)
+        if self.path.exists() or not other.path.exists():
+            return
+        with self.open(), other.open():
+            records = read_jsonl(other.path)[0]
+            if not records or any(_key_of(record) != self.key for record in records):
+                return
+            ours = re.compile(rf"{re.escape(old)}(\.state\.\d+\.json|\.timings\.jsonl)")
+            for path in list(self.folder.iterdir()):
+                if match := ours.fullmatch(path.name):
+                    path.rename(self.folder / f"{self.key}{match[1]}")
+            other.path.rename(self.path)  # last: whoever is killed before begins again
 
     def _state(self, number: int) -> Path:
         return self.folder / f"{self.key}.state.{number}.json"
@@ -226,6 +260,21 @@ def _dashed(shard: str) -> str:
     return shard.replace("/", "-of-")
 
 
-def cell_key(*parts: object) -> str:
-    """A file name for a cell."""
+def _key_of(record: Record) -> str:
+    return cell_key(*(record.get(part) for part in CELL))
+
+
+def early_key(*parts: object) -> str:
+    """What version 0.1.0 called a cell: two cells could have one name."""
     return "--".join(re.sub(r"[^A-Za-z0-9._+-]", "_", str(part)) for part in parts)
+
+
+def cell_key(*parts: object) -> str:
+    """A file name for a cell: another one for any other parts, and the parts as they are where they are plain."""
+    return "--".join(map(_plain, parts))
+
+
+def _plain(part: object) -> str:
+    """As in a URL, but for hyphens too where they could be taken for those between parts."""
+    text = quote(str(part), safe="+", errors="surrogatepass")
+    return re.sub(r"^-|-(?=-|$)", "%2D", text)

@@ -223,12 +223,13 @@ def test_what_is_cut_off_is_kept_beside_it(tmp_path: Path) -> None:
 
 def test_a_cell_whose_last_line_is_damaged_is_not_computed_anew_in_silence(tmp_path: Path) -> None:
     cell = RunStore(tmp_path).cell("iris--random--0")
-    cell.path.write_bytes(b'{"round":0}\n{"round":1,}\n')
+    line = b'{"dataset":"iris","selector":"random","seed":0,"round":0}\n'
+    cell.path.write_bytes(line + b'{"round":1,}\n')
     with pytest.raises(RunError, match="line 2 of 2"):
         cell.read()
-    cell.path.write_bytes(b'{"round":0}\n{"rou')
+    cell.path.write_bytes(line + b'{"rou')
     with pytest.warns(AutoALWarning, match="round 1 is computed again"):
-        assert cell.read() == [{"round": 0}]
+        assert cell.read() == [json.loads(line)]
     assert (cell.folder / "iris--random--0.jsonl.torn").read_bytes() == b'{"rou\n'
 
 
