@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from autoal.errors import InvalidInput
+from autoal.formulas import defused
 from autoal.selectors.card import card
 from autoal.tasks import Show, distinct_names, label_config, looks_of, show_of, tasks_of
 from autoal.tasks.showing import READ
@@ -122,13 +123,14 @@ class Query:
     def to_csv(self, path: str | os.PathLike[str] | None = None, data: Any = None) -> str | None:
         """A table to be filled in: the frame, what there is to look at, and an empty column `label`; written whole to
         `path`, or returned. `Session.tell_file` reads it back, and passes over what has no label yet.
+        Text that a spreadsheet would run as a formula begins with an apostrophe, which `tell_file` takes away again.
 
         `data` says what there is to look at, by id, as in `to_label_studio`; by default `show`.
         """
         frame, rows = self.to_frame(), self._looked_at(data)
         for name in dict.fromkeys(name for row in rows for name in row):
             frame[name] = pd.Series([row.get(name) for row in rows], dtype=object)
-        return _deliver(frame.assign(label="").to_csv(index=False), path)
+        return _deliver(defused(frame).assign(label="").to_csv(index=False), path)
 
     def to_jsonl(self, path: str | os.PathLike[str] | None = None, data: Any = None) -> str | None:
         """One JSON object a pick, with what there is to look at (as in `to_csv`) and a `label` that is null; written
