@@ -32,12 +32,15 @@ def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
     also where the machine does."""
     data = content.encode() if isinstance(content, str) else content
     temporary = _beside(path)
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with open(temporary, "xb") as file:  # of ours alone: no link that somebody put there is written through
+        try:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autoal.disk import write_atomic
 from autoal.errors import InvalidInput
 from autoal.formulas import defused
 from autoal.selectors.card import card
@@ -214,8 +215,5 @@ def _deliver(text: str, path: str | os.PathLike[str] | None) -> str | None:
             f"ids hold text that no UTF-8 file can hold (a lone surrogate: "
             f"{error.object[max(0, error.start - 9) : error.end]!r}); to_jsonl and to_label_studio write it escaped"
         ) from error
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, target)
+    write_atomic(Path(path), data)
     return None

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoal.disk import append_line, cut_torn, dumps, locked, read_jsonl, write_atomic
-from autoal.errors import AutoALWarning, DataMissing, RunError
+from autoal.errors import AutoALWarning, DataMissing, RunError, shown
 
 if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
     from autoal.selectors import AutoAL
@@ -162,6 +162,11 @@ class Folder:
     def load(self, name: str, model: Any) -> AutoAL:
         from autoal.selectors import AutoAL
 
+        if not CHECKPOINT.fullmatch(str(name)):
+            raise RunError(
+                f"{self.journal} names a checkpoint {shown(name)}, which is none of this session's; the file was "
+                f"changed from outside: {BACKUP}"
+            )
         return AutoAL.load(self.path / "checkpoints" / name, model=model)
 
     def forget(self, *kept: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from autoal import AutoAL, Session
+from autoal.disk import write_atomic
 from autoal.errors import AutoALWarning, RunError
 from autoal.experiment.store import RunStore
 from autoal.report.tables import read_journal
@@ -245,3 +246,48 @@ def test_a_journal_of_a_run_that_is_cut_or_damaged_makes_no_table(tmp_path: Path
     (tmp_path / "journal.jsonl").write_bytes(b'{"round":0}\n' + end)
     with pytest.raises(RunError, match="run the same command again"):
         read_journal(tmp_path)
+
+
+# --- where paths lead -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/evil", "round-0000/../../../evil", "round-0000\n", "", 7, None])
+def test_a_checkpoint_elsewhere_is_not_followed(tmp_path: Path, name: Any) -> None:
+    session = told(tmp_path / "s")
+    session.ask(3)
+    journal = session.folder / "journal.jsonl"
+    backup = journal.read_bytes()
+    *lines, last = backup.splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines) + json.dumps({**json.loads(last), "checkpoint": name}).encode() + b"\n")
+    AutoAL("fast").save(tmp_path / "evil")
+    with pytest.raises(RunError, match="names a checkpoint"):
+        again(session.folder).ask(3)
+    journal.write_bytes(backup)  # as the message says
+    assert len(again(session.folder).ask(3)) == 3
+
+
+def test_no_link_at_the_name_of_a_partial_file_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    for name in ("selector.json", "search_net.safetensors", "batch.csv", "tasks.json"):
+        (tmp_path / f"{name}.partial").symlink_to(tmp_path / "mine")
+    AutoAL("fast").save(tmp_path)
+    batch = told(tmp_path / "s").ask(3)
+    batch.to_csv(tmp_path / "batch.csv")
+    batch.to_label_studio(tmp_path / "tasks.json", data={name: {"text": name} for name in batch.ids.tolist()})
+    assert (tmp_path / "mine").read_text() == "mine"
+    AutoAL.load(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["link", "file"])
+def test_a_partial_file_that_is_there_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr("autoal.disk._beside", lambda path: path.with_name("foreseen"))
+    (tmp_path / "mine").write_text("mine")
+    if what == "link":
+        (tmp_path / "foreseen").symlink_to(tmp_path / "mine")
+    else:
+        (tmp_path / "mine").rename(tmp_path / "foreseen")
+    with pytest.raises(FileExistsError):
+        write_atomic(tmp_path / "new", "content")
+    assert (tmp_path / "foreseen").read_text() == "mine"
