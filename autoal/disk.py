@@ -22,7 +22,7 @@ try:
 except ImportError:  # pragma: no cover - Windows: nothing guards against two writers in one folder
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["append_line", "differences", "dumps", "locked", "read_jsonl", "write_atomic", "written_whole"]
+__all__ = ["append_line", "cut_torn", "differences", "dumps", "locked", "read_jsonl", "write_atomic", "written_whole"]
 
 Record = dict[str, Any]
 
@@ -32,12 +32,15 @@ def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
     also where the machine does."""
     data = content.encode() if isinstance(content, str) else content
     temporary = _beside(path)
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with open(temporary, "xb") as file:  # of ours alone: no link that somebody put there is written through
+        try:
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -87,29 +90,46 @@ def append_line(path: Path, record: Any, sync: bool = True) -> None:
 
 
 def read_jsonl(path: Path, remedy: str = "delete it to compute this cell again") -> tuple[list[Record], int]:
-    """The whole lines of a file and how many bytes they take; a last line that was cut is left out.
+    """The whole lines of a file and how many bytes they take; a last line without a newline, which a process that was
+    killed had not finished, is left out.
 
-    Raises RunError, which says what to do (`remedy`), where a line that is not the last cannot be read.
+    Raises RunError, which says what to do (`remedy`), where a line that has its newline cannot be read: it was whole
+    once, and what it said was relied on.
     """
     if not path.exists():
         return [], 0
-    data = path.read_bytes()
+    *lines, _torn = path.read_bytes().split(b"\n")
     records: list[Record] = []
-    good = 0
-    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
-            if not line.endswith(b"\n"):
-                raise ValueError("cut")
-            records.append(json.loads(line))
-        except ValueError as error:
-            if good + len(line) == len(data):
-                break
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("no object")
+        except (ValueError, RecursionError) as error:
             raise RunError(
-                f"{path}, line {number} cannot be read, though it is not the last; the file was changed from outside: "
-                + remedy
+                f"{path}, line {number} of {len(lines)} cannot be read, though it was written whole; the file was "
+                f"changed from outside: {remedy}"
             ) from error
-        good += len(line)
-    return records, good
+        records.append(record)
+    return records, sum(len(line) + 1 for line in lines)
+
+
+def cut_torn(path: Path, good: int) -> Path | None:
+    """Cuts off what follows the first `good` bytes, which goes to the end of a file beside it; gives that file's path,
+    None where there was nothing to cut. The caller sees to it that nobody else writes."""
+    with open(path, "r+b") as file:
+        file.seek(good)
+        torn = file.read()
+        if not torn:
+            return None
+        aside = path.with_name(path.name + ".torn")
+        with open(aside, "ab") as kept:
+            kept.write(torn + b"\n")
+            kept.flush()
+            os.fsync(kept.fileno())
+        file.truncate(good)
+        os.fsync(file.fileno())
+    return aside
 
 
 @contextlib.contextmanager
@@ -124,10 +144,10 @@ def locked(
 ) -> Iterator[None]:
     """Holds a lock on `path`, which ends with the process: exclusive, or together with others that share it.
 
-    Raises RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
+    The folder has to be there: a lock on one that was moved away would guard nothing, in a new empty one. Raises
+    RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         opened = open(path, "a+")
     except OSError as error:
         raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {remedy}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"errors", "rng", "compute", "disk"},
+    {"errors", "rng", "compute", "disk", "formulas"},
     {"outputs", "settings", "stopping"},
     {"encoders"},
     {"data"},

@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from autoal.errors import ConfigError, DataMissing, UnknownName
+from autoal.errors import ConfigError, DataMissing, UnknownName, shown
+from autoal.experiment.store import LONGEST_KEY, cell_key
 from autoal.stopping import parse_rule
 
 __all__ = [
@@ -351,6 +352,12 @@ class ExperimentConfig(Strict):
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
                 raise ValueError(f"{what} {twice} occur twice; give each a `label` of its own")
+        longest = cell_key(*(max(values, key=lambda value: len(cell_key(value))) for values in columns.values()))
+        if len(longest) > LONGEST_KEY:
+            raise ValueError(
+                f"a cell's file would be named {shown(longest)}; wanted {LONGEST_KEY} characters or fewer, of which "
+                "each that is no letter, digit or one of `_.+~` may take twelve: give a shorter `label`"
+            )
         if self.reference and self.reference not in columns["selectors"]:
             raise UnknownName("reference selector", self.reference, columns["selectors"])
         return self

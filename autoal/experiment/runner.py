@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autoal.compute import resolve_device
-from autoal.disk import differences, read_jsonl
+from autoal.disk import differences
 from autoal.errors import AutoALWarning, ConfigError, DataMissing, RunError, UnknownName
 from autoal.experiment.cell import Cell, MakeSelector, cells_of, is_finished
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, parse_config
 from autoal.experiment.job import Job, Travelling
 from autoal.experiment.progress import Ledger, OnProgress
 from autoal.experiment.shards import Shard, compile_journal
-from autoal.experiment.store import RunStore
+from autoal.experiment.store import RunStore, early_key
 from autoal.experiment.task import dataset_fingerprint
 from autoal.experiment.task_models import check_model
 from autoal.experiment.workers import run_in_processes
@@ -127,6 +127,8 @@ def run_cells(
     The caller holds the lock of `store`.
     """
     store.write_failures([], shard)
+    for cell in cells:  # all of them before any is read: in version 0.1.0 two could have one name
+        store.cell(cell.key).adopt(early_key(cell.dataset.label, cell.selector.label, cell.seed))
     found = {cell.key: _finished_rounds(store, cell) for cell in cells}
     done = {key for key, (_, finished) in found.items() if finished}
     rounds = {cell.key: config.of(cell.dataset).rounds + 1 for cell in cells}
@@ -174,7 +176,7 @@ def _finished_rounds(store: RunStore, cell: Cell) -> tuple[int, bool]:
     files = store.cell(cell.key)
     if not files.path.exists():
         return 0, False
-    records, _ = read_jsonl(files.path)
+    records, _ = files.look()
     if is_finished(records):
         return len(records), True
     with files.open():
@@ -187,7 +189,7 @@ def _failure(cell: Cell, error: BaseException, store: RunStore) -> dict[str, Any
     if isinstance(error, Travelling):
         kind, message, text = error.kind, error.message, error.text
     try:
-        number: int | None = len(read_jsonl(store.cell(cell.key).path)[0])
+        number: int | None = len(store.cell(cell.key).look()[0])
     except RunError:
         number = None
     return {

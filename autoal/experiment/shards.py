@@ -5,12 +5,10 @@ Parts may be computed by several machines, in one folder they share or each in i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from autoal.disk import locked, read_jsonl, write_atomic
 from autoal.errors import ConfigError, RunError
@@ -100,7 +98,7 @@ def merge(out: str | Path, folders: Sequence[str | Path]) -> list[str]:
 def _copy(source: RunStore, target: RunStore, cell: Cell) -> None:
     old, new = source.cell(cell.key), target.cell(cell.key)
     with new.open():
-        if is_finished(read_jsonl(new.path)[0]):
+        if is_finished(new.look()[0]):
             if new.path.read_bytes() != old.path.read_bytes():
                 raise RunError(
                     f"{new.path} and {old.path} differ, though they are the same cell of one config; versions or "
@@ -116,16 +114,12 @@ def _copy(source: RunStore, target: RunStore, cell: Cell) -> None:
 def _survey(store: RunStore) -> tuple[list[Cell], set[str], dict[str, Record]]:
     """All cells of the run in `store`, the keys of those that are finished, and the failures of the others."""
     cells = cells_of(parse_config(store.manifest()["config"], where=str(store.folder / "manifest.json")))
-    finished = {cell.key for cell in cells if is_finished(read_jsonl(store.cell(cell.key).path)[0])}
+    finished = {cell.key for cell in cells if is_finished(store.cell(cell.key).look()[0])}
     failures: dict[str, Record] = {}
     for path in [store.failures(), *store.shard_failures()]:
-        for failure in _lines(path):
+        for failure in read_jsonl(path, "delete it to compute these cells again")[0]:
             failures[_key(failure)] = failure
     return cells, finished, {key: failure for key, failure in failures.items() if key not in finished}
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def _key(failure: Record) -> str:

@@ -25,13 +25,18 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from autoal.disk import append_line, differences, dumps, locked, read_jsonl, write_atomic
-from autoal.errors import AutoALWarning, RunError
+from autoal.disk import append_line, cut_torn, differences, dumps, locked, read_jsonl, write_atomic
+from autoal.errors import AutoALWarning, RunError, shown
 
-__all__ = ["CellStore", "RunStore", "cell_key"]
+__all__ = ["LONGEST_KEY", "CellStore", "RunStore", "cell_key", "early_key"]
 
 Record = dict[str, Any]
+CELL = ("dataset", "selector", "seed")
+"""What a line says about the cell that it is of."""
+LONGEST_KEY = 200
+"""Characters of a cell's file name; file systems take 255, of which endings and partial files need some."""
 SYNC_S = 1.0
 """Rounds that end within so many seconds of each other go to the disk together."""
 
@@ -51,16 +56,29 @@ class CellStore:
         with locked(self.folder / f".{self.key}.lock", 30.0, f"cell {self.key} is being computed by another process"):
             yield
 
+    def look(self) -> tuple[list[Record], int]:
+        """The finished rounds and their bytes; nothing is written. Raises RunError where a line cannot be read, or is
+        not the next round of this cell."""
+        records, good = read_jsonl(self.path)
+        for number, record in enumerate(records):
+            if _key_of(record) != self.key or record.get("round") != number:
+                got = shown([record.get(part) for part in (*CELL, "round")])
+                raise RunError(
+                    f"{self.path}, line {number + 1} is of {got} (data set, selector, seed, round), which is not round "
+                    f"{number} of cell {self.key}; the file was changed from outside, or its name is that of another "
+                    "cell too where capitals are not told apart: delete it, and give one a `label` of its own"
+                )
+        return records, good
+
     def read(self) -> list[Record]:
         """The finished rounds. A torn last line is dropped, from the file too, with a warning."""
-        records, good = read_jsonl(self.path)
+        records, good = self.look()
         self._trim_timings(len(records))
-        if self.path.exists() and self.path.stat().st_size > good:
-            with open(self.path, "r+b") as file:
-                file.truncate(good)
+        aside = cut_torn(self.path, good) if self.path.exists() else None
+        if aside is not None:
             warnings.warn(
                 f"{self.path.name} ended in the middle of a line, as a run that is killed leaves it; that line was "
-                f"dropped and round {len(records)} is computed again",
+                f"dropped (it is in {aside.name}) and round {len(records)} is computed again",
                 AutoALWarning,
                 stacklevel=2,
             )
@@ -104,8 +122,25 @@ class CellStore:
 
     def clear_states(self) -> None:
         """Removes what only a resumed cell needs."""
-        for path in self.folder.glob(f"{_escaped(self.key)}.state.*.json"):
-            path.unlink(missing_ok=True)
+        ours = re.compile(rf"{re.escape(self.key)}\.state\.\d+\.json")
+        for path in self.folder.iterdir():
+            if ours.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+    def adopt(self, old: str) -> None:
+        """Takes over the files of this cell that an earlier version named `old`, where they are of this cell."""
+        other = CellStore(self.folder, old)
+        if self.path.exists() or not other.path.exists():
+            return
+        with self.open(), other.open():
+            records = read_jsonl(other.path)[0]
+            if not records or any(_key_of(record) != self.key for record in records):
+                return
+            ours = re.compile(rf"{re.escape(old)}(\.state\.\d+\.json|\.timings\.jsonl)")
+            for path in list(self.folder.iterdir()):
+                if match := ours.fullmatch(path.name):
+                    path.rename(self.folder / f"{self.key}{match[1]}")
+            other.path.rename(self.path)  # last: whoever is killed before begins again
 
     def _state(self, number: int) -> Path:
         return self.folder / f"{self.key}.state.{number}.json"
@@ -119,6 +154,15 @@ class RunStore:
         self.cells = self.folder / "cells"
         self.journal = self.folder / "journal.jsonl"
 
+    def make(self) -> None:
+        """Makes the folder where it is not there. Raises RunError where it cannot be made."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"nothing can be written into {self.folder} ({error.strerror}); choose another folder with --out"
+            ) from error
+
     @contextlib.contextmanager
     def lock(self, shard: str = "") -> Iterator[None]:
         """Raises RunError at once where another process runs in this folder.
@@ -127,6 +171,7 @@ class RunStore:
         another process of the same shard.
         """
         message = f"another process is running in {self.folder}; wait for it, or choose another folder with --out"
+        self.make()
         with contextlib.ExitStack() as held:
             held.enter_context(locked(self.folder / ".lock", 0.0, message, shared=bool(shard)))
             if shard:
@@ -135,7 +180,12 @@ class RunStore:
             yield
 
     def cell(self, key: str) -> CellStore:
-        self.cells.mkdir(parents=True, exist_ok=True)
+        try:
+            self.cells.mkdir(exist_ok=True)
+        except FileNotFoundError as error:  # a new one would hold these cells and nothing of the run
+            raise RunError(
+                f"{self.folder} is not there, or no longer: put it back where it was and run the same command again"
+            ) from error
         return CellStore(self.cells, key)
 
     def begin(self, manifest: Record) -> None:
@@ -202,17 +252,29 @@ class RunStore:
 
     def shard_failures(self) -> list[Path]:
         """The files of failed cells that shards have left."""
-        return sorted(self.folder.glob("failures.shard-*.jsonl"))
+        ours = re.compile(r"failures\.shard-\d+-of-\d+\.jsonl")
+        return sorted(path for path in self.folder.iterdir() if ours.fullmatch(path.name))
 
 
 def _dashed(shard: str) -> str:
     return shard.replace("/", "-of-")
 
 
-def cell_key(*parts: object) -> str:
-    """A file name for a cell."""
+def _key_of(record: Record) -> str:
+    return cell_key(*(record.get(part) for part in CELL))
+
+
+def early_key(*parts: object) -> str:
+    """What version 0.1.0 called a cell: two cells could have one name."""
     return "--".join(re.sub(r"[^A-Za-z0-9._+-]", "_", str(part)) for part in parts)
 
 
-def _escaped(key: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", key)
+def cell_key(*parts: object) -> str:
+    """A file name for a cell: another one for any other parts, and the parts as they are where they are plain."""
+    return "--".join(map(_plain, parts))
+
+
+def _plain(part: object) -> str:
+    """As in a URL, but for hyphens too where they could be taken for those between parts."""
+    text = quote(str(part), safe="+", errors="surrogatepass")
+    return re.sub(r"^-|-(?=-|$)", "%2D", text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from rich import box
 from rich.table import Table
 from scipy import stats
 
+from autoal.disk import read_jsonl
 from autoal.errors import RunError
 from autoal.experiment.metrics import aubc, better, labels_to_reach
 
@@ -50,7 +50,10 @@ def read_journal(folder: str | Path) -> pd.DataFrame:
     path = Path(folder) / "journal.jsonl"
     if not path.is_file():
         raise RunError(f"{path} is not there; finish the run first: the same command continues it")
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    remedy = "run the same command again, which makes it anew from the cells"
+    rows, good = read_jsonl(path, remedy)
+    if good < path.stat().st_size:  # it was written at once
+        raise RunError(f"{path} ends in the middle of a line; the file was changed from outside: {remedy}")
     if not rows:
         raise RunError(f"{path} holds no finished cell; see failures.jsonl beside it")
     columns = ["dataset", "selector", "seed", "round", "labels", "labeled", "rejected", "value", "metric"]

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autoal.disk import write_atomic
 from autoal.errors import InvalidInput
+from autoal.formulas import defused
 from autoal.selectors.card import card
 from autoal.tasks import Show, distinct_names, label_config, looks_of, show_of, tasks_of
 from autoal.tasks.showing import READ
@@ -122,13 +124,14 @@ class Query:
     def to_csv(self, path: str | os.PathLike[str] | None = None, data: Any = None) -> str | None:
         """A table to be filled in: the frame, what there is to look at, and an empty column `label`; written whole to
         `path`, or returned. `Session.tell_file` reads it back, and passes over what has no label yet.
+        Text that a spreadsheet would run as a formula begins with an apostrophe, which `tell_file` takes away again.
 
         `data` says what there is to look at, by id, as in `to_label_studio`; by default `show`.
         """
         frame, rows = self.to_frame(), self._looked_at(data)
         for name in dict.fromkeys(name for row in rows for name in row):
             frame[name] = pd.Series([row.get(name) for row in rows], dtype=object)
-        return _deliver(frame.assign(label="").to_csv(index=False), path)
+        return _deliver(defused(frame).assign(label="").to_csv(index=False), path)
 
     def to_jsonl(self, path: str | os.PathLike[str] | None = None, data: Any = None) -> str | None:
         """One JSON object a pick, with what there is to look at (as in `to_csv`) and a `label` that is null; written
@@ -212,8 +215,5 @@ def _deliver(text: str, path: str | os.PathLike[str] | None) -> str | None:
             f"ids hold text that no UTF-8 file can hold (a lone surrogate: "
             f"{error.object[max(0, error.start - 9) : error.end]!r}); to_jsonl and to_label_studio write it escaped"
         ) from error
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, target)
+    write_atomic(Path(path), data)
     return None

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
+from autoal.disk import write_atomic
 from autoal.errors import AutoALError, DataMissing, InvalidInput
 from autoal.search.numbers import fresh_net, known_numbers
 from autoal.settings import saved_config, search_config
@@ -50,13 +51,15 @@ def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InvalidInput(f"{folder} is, or lies under, a file; wanted the name of a folder") from error
-    _write(folder / "selector.json", text.encode())
+    older = (folder / "selector.json").exists()
+    write_atomic(folder / "selector.json", text.encode())
     net = getattr(selector, "search_net_", None)
     if net is None:
-        (folder / "search_net.safetensors").unlink(missing_ok=True)  # of an older save
+        if older:  # then these are its weights; somebody else's file of that name stays
+            (folder / "search_net.safetensors").unlink(missing_ok=True)
     else:
         tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-        _write(folder / "search_net.safetensors", to_safetensors(tensors))
+        write_atomic(folder / "search_net.safetensors", to_safetensors(tensors))
 
 
 def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
@@ -103,9 +106,3 @@ def _describe(name: str, strategy: Any) -> dict[str, Any]:
             "save with built-in candidates only, or keep state_dict() yourself"
         )
     return {"name": name, "type": kind, "parameters": strategy.get_params(deep=False)}
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

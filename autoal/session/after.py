@@ -89,6 +89,7 @@ def suspects(
     Example: autoal suspects runs/leaves
     """
     from autoal.encoders import load_encoder
+    from autoal.formulas import defused
     from autoal.session.predictions import check_out, write_frame
     from autoal.session.session import Session
 
@@ -96,7 +97,7 @@ def suspects(
     session = Session.open(folder, encoder=None if encoder is None else load_encoder(encoder), device=device)
     frame = session.suspects(count)
     if path is None:
-        typer.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
+        typer.echo(defused(frame).to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         write_frame(frame, path)
     contradicted, labeled = int(frame["contradicted"].sum()), len(session.labeled)

@@ -57,6 +57,7 @@ def labels_at_asks(records: Sequence[Record], ids: Ids) -> list[list[int]]:
 def choosing(folder: Folder) -> Iterator[None]:
     """Held while a batch is chosen ahead, which others may write during, but not choose. Raises RunError where another
     process holds it."""
+    folder.check()
     message = f"another process is choosing the next batch of {folder.path}; wait until it is done"
     with locked(folder.path / ".choosing", WAIT_S, message, remedy=REMEDY):
         yield

@@ -3,6 +3,7 @@
 ```text
 manifest.json       what was fixed at the beginning: task, classes, seed, fingerprint of the pool, versions
 journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
+journal.jsonl.torn  what was cut off its end after a kill, if ever
 checkpoints/<name>  what the search remembers, as AutoAL.save writes it; the latest two
 X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
 ```
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import warnings
@@ -22,8 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoal.disk import append_line, dumps, locked, read_jsonl, write_atomic
-from autoal.errors import AutoALWarning, DataMissing, RunError
+from autoal.disk import append_line, cut_torn, dumps, locked, read_jsonl, write_atomic
+from autoal.errors import AutoALWarning, DataMissing, RunError, shown
 
 if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
     from autoal.selectors import AutoAL
@@ -35,6 +37,11 @@ WAIT_S = 10.0
 """How long a call waits for another process that writes into the same session."""
 FORMAT = 1
 REMEDY = "choose a folder that can be written to"
+BACKUP = "put the file of a backup in its place"
+MARK = ".making"
+"""In a folder that is being made: whose it will be. Nothing without it is cleared away."""
+CHECKPOINT = re.compile(r"start|round-\d{4,}|\.(start|round-\d{4,})\.[0-9a-f]{8}")
+"""Names of checkpoints, and of those that a kill left half written."""
 
 
 def is_session(folder: str | os.PathLike[str]) -> bool:
@@ -52,28 +59,50 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.journal = self.path / "journal.jsonl"
+        self._opened: bytes | None = None
+        """The manifest when it was first read: it never changes, so another one is another session."""
 
     def manifest(self) -> Record:
         """What `write_manifest` wrote. Raises DataMissing where there is no session, RunError where it is of another
         version."""
         if not is_session(self.path):
             raise DataMissing(f"{self.path} holds no session; make one with Session.create, or `autoal query --pool`")
-        manifest: Record = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        content = (self.path / "manifest.json").read_bytes()
+        manifest: Record = json.loads(content)
         if manifest.get("format") != FORMAT:
             raise RunError(f"{self.path} has format {manifest.get('format')}; this version reads {FORMAT}")
+        if self._opened is None:
+            self._opened = content
         return manifest
 
+    def check(self) -> None:
+        """Raises RunError where this is no longer the session that was opened: moved, taken away, another one."""
+        if self._opened is None:  # it is being made
+            return
+        try:
+            same = (self.path / "manifest.json").read_bytes() == self._opened
+        except OSError:
+            same = False
+        if not same:
+            raise RunError(
+                f"{self.path} is no longer the session that was opened: it was moved, taken away or replaced; nothing "
+                "was written: put it back and do the same again, or open it with Session.open where it is now"
+            )
+
     def write_manifest(self, manifest: Record) -> None:
-        content = {"format": FORMAT, "kind": "session", **json.loads(dumps(manifest))}
+        content = {"format": FORMAT, "kind": "session", "id": secrets.token_hex(16), **json.loads(dumps(manifest))}
         write_atomic(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
 
     # --- the journal ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def lock(self, wait_s: float | None = None) -> Iterator[None]:
-        """Raises RunError where another process is at work in this session for longer than `wait_s` (WAIT_S)."""
+        """Raises RunError where another process is at work in this session for longer than `wait_s` (WAIT_S), or where
+        the folder is no longer that of the session that was opened."""
+        self.check()  # first, for a lock is a file: in a folder of somebody else's it would be one too many
         message = f"another process is writing to {self.path}; wait until it is done, then do the same again"
         with locked(self.path / ".lock", WAIT_S if wait_s is None else wait_s, message, remedy=REMEDY):
+            self.check()
             yield
 
     def size(self) -> int:
@@ -84,23 +113,36 @@ class Folder:
             return 0
 
     def read(self) -> tuple[list[Record], int]:
-        """The whole lines, and their bytes. Raises RunError where a line before the last cannot be read."""
-        return read_jsonl(self.journal, "put the file of a backup in its place")
+        """The whole lines, and their bytes. Raises RunError where a line cannot be read, where lines that were
+        there are all gone, and where this is no longer the session that was opened."""
+        self.check()
+        records, good = read_jsonl(self.journal, BACKUP)
+        if not records and self._had_lines():
+            state = "is empty" if self.journal.exists() else "is gone"
+            raise RunError(f"{self.journal} {state}, though there was one; without it no label is known: {BACKUP}")
+        return records, good
+
+    def _had_lines(self) -> bool:
+        """Whether there is a sign of a journal that is not there: `create` makes one (it did not in version 0.1.0),
+        and no model has chosen a batch without labels in it."""
+        if not self.journal.exists() and self._opened is not None and "id" in json.loads(self._opened):
+            return True
+        return any(path.name.startswith("round-") for path in (self.path / "checkpoints").glob("*"))
 
     def mend(self, good: int) -> None:
         """Cuts off what follows the last whole line, and says so. The caller holds the lock."""
-        with open(self.journal, "r+b") as file:
-            file.truncate(good)
-            os.fsync(file.fileno())
-        warnings.warn(
-            f"{self.journal} ended in the middle of a line, as a process that is killed leaves it; that line was "
-            "dropped: the call that was writing it had not returned",
-            AutoALWarning,
-            stacklevel=2,
-        )
+        aside = cut_torn(self.journal, good)
+        if aside is not None:
+            warnings.warn(
+                f"{self.journal} ended in the middle of a line, as a process that is killed leaves it; that line was "
+                f"dropped: the call that was writing it had not returned; what there was of it is in {aside.name}",
+                AutoALWarning,
+                stacklevel=2,
+            )
 
     def append(self, record: Record) -> None:
         """One line more, on the disk when this returns. The caller holds the lock."""
+        self.check()  # a batch takes a while to choose
         append_line(self.journal, record)
 
     # --- what the search remembers ----------------------------------------------------------------------------
@@ -109,6 +151,8 @@ class Folder:
         """A checkpoint, whole or absent. One of that name, left by a call that was killed, is replaced."""
         target = self.path / "checkpoints" / name
         made = target.with_name(f".{name}.{secrets.token_hex(4)}")
+        self.check()
+        made.mkdir()
         selector.save(made)
         _sync(made)
         if target.exists():
@@ -118,12 +162,17 @@ class Folder:
     def load(self, name: str, model: Any) -> AutoAL:
         from autoal.selectors import AutoAL
 
+        if not CHECKPOINT.fullmatch(str(name)):
+            raise RunError(
+                f"{self.journal} names a checkpoint {shown(name)}, which is none of this session's; the file was "
+                f"changed from outside: {BACKUP}"
+            )
         return AutoAL.load(self.path / "checkpoints" / name, model=model)
 
     def forget(self, *kept: str) -> None:
-        """Removes every checkpoint but these."""
+        """Removes every checkpoint but these, and nothing else that may lie beside them."""
         for path in (self.path / "checkpoints").iterdir():
-            if path.name not in kept:
+            if path.name not in kept and CHECKPOINT.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -143,12 +192,21 @@ def being_made(path: Path) -> Iterator[Folder]:
     with contextlib.suppress(OSError):
         _clear_abandoned(path)
     made = Folder(path.with_name(f".{path.name}.{secrets.token_hex(4)}.new"))
-    with made.lock():  # makes the folder; whoever is killed in here leaves it to the next one to clear
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.path.mkdir()
+        (made.path / MARK).write_text(_mark(path), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {REMEDY}") from error
+    with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
         try:
             (made.path / "checkpoints").mkdir()
+            made.journal.touch()
             yield made
             _sync(made.path)
             os.rename(made.path, path)
+            with contextlib.suppress(OSError):  # the session is there
+                (path / MARK).unlink()
         except OSError as error:
             if error.filename2 is None and not isinstance(error, FileExistsError):
                 raise
@@ -159,10 +217,26 @@ def being_made(path: Path) -> Iterator[Folder]:
             shutil.rmtree(made.path, ignore_errors=True)
 
 
+def _mark(path: Path) -> str:
+    return f"autoal is making the session {path.name!r}\n"
+
+
 def _clear_abandoned(path: Path) -> None:
-    for old in path.parent.glob(f".{path.name}.*.new"):
+    """Removes what a killed `create` of this very name left: by name and by mark, and nothing that only looks so."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.new")
+    for old in path.parent.iterdir():
+        if not ours.fullmatch(old.name) or old.is_symlink() or not _marked(old, path):
+            continue
         with contextlib.suppress(RunError), Folder(old).lock(wait_s=0.0):
-            shutil.rmtree(old, ignore_errors=True)
+            if _marked(old, path):  # still, now that nobody else is at it
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _marked(old: Path, path: Path) -> bool:
+    try:
+        return (old / MARK).read_text(encoding="utf-8") == _mark(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _sync(folder: Path) -> None:

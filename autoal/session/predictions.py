@@ -13,6 +13,7 @@ from autoal.compute import chunks
 from autoal.data import Rows
 from autoal.disk import written_whole
 from autoal.errors import DataMissing, InvalidInput, RunError, shown
+from autoal.formulas import defused
 from autoal.session.fitting import Trained
 from autoal.session.ids import Ids
 from autoal.session.state import State
@@ -88,7 +89,7 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     try:
         with written_whole(path) as partial:
             if path.suffix.lower() == ".csv":
-                frame.to_csv(partial, index=False, lineterminator="\n", chunksize=10_000)
+                defused(frame).to_csv(partial, index=False, lineterminator="\n", chunksize=10_000)
             else:
                 frame.to_parquet(partial, index=False)
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from autoal.disk import write_atomic
+from autoal.formulas import defused
 from autoal.report.curves import COLORS, GREY, new_figure, plain, save
 from autoal.report.figures import weight_map
 from autoal.report.records import weights_by_round
@@ -96,7 +97,7 @@ def write_report(session: Shown, *, estimate: bool = True) -> Path:
             ("versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())),
         ],
     )
-    write_atomic(folder / "labels.csv", session.to_frame().to_csv(index=False))
+    write_atomic(folder / "labels.csv", defused(session.to_frame()).to_csv(index=False))
     write_atomic(folder / "report.html", page)
     return folder / "report.html"
 

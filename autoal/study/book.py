@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autoal.disk import locked
+from autoal.disk import cut_torn, locked
 from autoal.experiment.config import StudyConfig
 from autoal.rng import derive_seed
 
@@ -111,11 +111,7 @@ class Book:
         log = folder / "study.log"
         if not log.exists():
             return
-        data = log.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with open(log, "r+b") as file:
-                file.truncate(whole)
+        cut_torn(log, log.read_bytes().rfind(b"\n") + 1)
 
     def _note(self, trial: FrozenTrial, key: str, value: Any) -> None:
         self.study._storage.set_trial_user_attr(trial._trial_id, key, value)

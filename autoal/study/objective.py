@@ -40,9 +40,10 @@ def compute_base(
     progress: OnProgress | None = None,
 ) -> RunResult:
     """The cells of the base, which all trials are measured against, in `folder/base`."""
+    store = RunStore(folder / "base")
+    store.make()
     return run_cells(
-        grid, _cells(grid, grid.selectors[1]), make_selector, RunStore(folder / "base"), workers=workers,
-        progress=progress,
+        grid, _cells(grid, grid.selectors[1]), make_selector, store, workers=workers, progress=progress
     )  # fmt: skip
 
 
@@ -75,6 +76,7 @@ class Objective:
         gains: list[float] = []
         seconds: list[float] = []
         # Where two trials try the same, the second waits for the cells of the first.
+        RunStore(folder).make()
         with locked(folder / ".lock", math.inf, ""):
             for number, seed in enumerate(self.grid.seeds):
                 areas, spent = self._compute(target, seed, folder)

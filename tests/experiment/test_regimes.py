@@ -178,8 +178,8 @@ def test_low_starts_with_one_label_a_class_and_buys_one_a_class(tmp_path):
             "rounds": 9,
         }
     )
-    run_cell(config, Cell(config.datasets[0], SelectorSpec(name="random", label="random"), 0), make_selector,
-             store := RunStore(tmp_path).cell("x"))  # fmt: skip
+    cell = Cell(config.datasets[0], SelectorSpec(name="random", label="random"), 0)
+    run_cell(config, cell, make_selector, store := RunStore(tmp_path).cell(cell.key))
     with store.open():
         assert [record["labels"] for record in store.read()] == [10, 20, 30]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoal.errors import DataMissing, InvalidInput, shown
+from autoal.formulas import restored
 
 __all__ = ["ANSWER_FILES", "Rows", "from_json", "records"]
 
@@ -52,13 +53,13 @@ def _csv_rows(text: str, name: str) -> Rows:
                     f"{name}, line {reader.line_num}: got more or fewer fields than the first line, which has "
                     f"{len(reader.fieldnames or ())}; put text that holds {delimiter!r} into quotes"
                 )
-            fields = {str(key).strip(): value.strip() for key, value in row.items()}
+            fields = {restored(str(key).strip()): restored(value.strip()) for key, value in row.items()}
             rows.append((f"{name}, line {reader.line_num}", fields))
     except csv.Error as error:
         raise InvalidInput(f"{name}, line {reader.line_num}: {error}; wanted comma-separated values") from error
     if not reader.fieldnames:
         raise InvalidInput(f"{name} is empty; wanted a first line with the names of columns")
-    columns = [column.strip() for column in reader.fieldnames]
+    columns = [restored(column.strip()) for column in reader.fieldnames]
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
         raise InvalidInput(f"{name} has more than one column named {shown(twice)}; rename or remove them")
