@@ -122,7 +122,8 @@ def test_class_names_written_in_two_ways_are_said(tmp_path: Path) -> None:
     assert alike([1, 2, True]) == [] and alike(["1", "-1", "C", "C#"]) == []
     session = begun(tmp_path / "s")
     session.tell(NAMES[:40], truth[:40])
-    session.relabel("p00", str(truth[0]).upper())
+    with pytest.warns(AutoALWarning, match="nearly alike"):
+        session.relabel("p00", str(truth[0]).upper())
     with pytest.warns(AutoALWarning, match="differ only in how|not judged") as caught:
         frame = session.suspects()
     assert any("relabel(id, label)" in str(one.message) for one in caught)
