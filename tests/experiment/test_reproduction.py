@@ -66,6 +66,7 @@ after 0 to 5 queries, and (the last accuracy, AUBC in our form, AUBC in the publ
 def curves(config: ExperimentConfig, folder: Path) -> dict[tuple[str, str, int], list[Any]]:
     """(data set, selector, seed) -> records."""
     store, found = RunStore(folder), {}
+    store.make()
     for cell in cells_of(config):
         files = store.cell(cell.key)
         run_cell(config, cell, make_selector, files)
@@ -181,7 +182,8 @@ def test_a_run_that_was_stopped_goes_on_where_rows_have_an_order_of_their_own(tm
     config = rebench(tmp_path)
     (whole,) = curves(config, tmp_path / "whole").values()
     (cell,) = cells_of(config)
-    files = RunStore(tmp_path / "parts").cell(cell.key)
+    (parts := RunStore(tmp_path / "parts")).make()
+    files = parts.cell(cell.key)
 
     def stop(_: Any, number: int) -> None:
         if number == 7:

@@ -282,7 +282,8 @@ def test_labels_of_the_pool_move_nothing_but_those_that_cheat(
     picked = []
     for folder, task in (("true", original), ("moved", other_labels)):
         monkeypatch.setattr(cell_module, "make_task", task)
-        store = RunStore(tmp_path / folder).cell(cell.key)
+        (run := RunStore(tmp_path / folder)).make()
+        store = run.cell(cell.key)
         run_cell(config, cell, made, store)
         picked.append(json.loads(store.path.read_text().splitlines()[0])["picked"])
     cheats = getattr(selector, "cheats", False)
