@@ -95,7 +95,7 @@ def test_nothing_is_lost_nothing_comes_twice_and_the_next_batch_is_the_same(
             delays += page.evaluate("window.delays")
             command.kill()
             page.keyboard.press(keys[truth[name]])
-            page.wait_for_function("document.getElementById('error').textContent.includes('does not answer')")
+            page.locator("#error", has_text="does not answer").wait_for()
             command = commands(source, *options)
             page.goto(command.url)
             assert now_shown(page) == name
