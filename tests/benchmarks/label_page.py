@@ -58,7 +58,7 @@ def keys(chrome: Any, source: Path, options: tuple[str, ...], keys_of: dict[str,
         page.keyboard.press(keys_of[name])
         began = time.perf_counter()
         name = now_shown(page, name)
-        page.wait_for_function("window.delays.length")
+        page.wait_for_function("() => window.delays.length")
         (delay,) = page.evaluate("window.delays.splice(0)")
         if delay > 1000:  # the end of a batch, and the next one was not there yet
             waits.append(time.perf_counter() - began)

@@ -264,7 +264,7 @@ def test_without_the_token_the_page_is_empty_and_says_what_to_do(
     command = commands(picture_folder(tmp_path / "p", 8))
     page = chrome.new_page()
     page.goto(command.url.partition("#")[0])
-    page.wait_for_function("document.getElementById('error').textContent.includes('token')")
+    page.locator("#error", has_text="token").wait_for()
     page.goto(command.url)
     now_shown(page)
     assert "token" not in page.url and page.text_content("#error") == ""
