@@ -64,8 +64,6 @@ def judges_of(view: PoolView, space: Space, config: SearchConfig, seed: int) -> 
         return judges
     if not is_of_their_kind(log_probs[some].float(), committee):
         return Judges(None, 0, False, trust)
-    return (
-        judges
-        if members == config.value_heads
-        else replace(judges, heads=fitted(config.value_heads)[0], members=config.value_heads)
-    )
+    if members < config.value_heads:
+        return replace(judges, heads=fitted(config.value_heads)[0], members=config.value_heads)
+    return judges
