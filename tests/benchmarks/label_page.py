@@ -133,8 +133,8 @@ def main() -> None:
         [
             "# Waiting at the page\n",
             "`python -m tests.benchmarks.label_page`: 500 USPS digits and 300 news items, batches of 20, "
-            f"{os.cpu_count()} cores, load average up to {load:.1f}, Python {sys.version.split()[0]}, Chromium. Other "
-            "programs ran beside it, as the load says; nobody waits for less than the processor time.\n",
+            f"{os.cpu_count()} cores, load average up to {load:.1f}, Python {sys.version.split()[0]}, "
+            "Chromium.\n",
             *rows,
             "",
         ]

@@ -45,7 +45,7 @@ def measured(rows: int, folder: Path) -> list[str]:
         took = perf_counter() - began
         spent = batch.diagnostics.get("seconds", {})
         shown = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in spent.items() if seconds >= 0.05)
-        lines.append(f"| {number * BATCH} | {scoring:.2f} s | {took:.2f} s | {took / scoring:.1f} | {shown} |")
+        lines.append(f"| {number * BATCH} | {scoring:.2f} s | {took:.2f} s | {took / scoring:.0f} | {shown} |")
         session.tell(batch, truth[batch])
     peak = f"Peak memory {peak_bytes() / 2**20:,.0f} MiB; {before / 2**20:,.0f} MiB before the first batch."
     return [*lines, "", peak]
@@ -62,8 +62,8 @@ def main() -> int:
         [
             f"# A session over {chosen.rows:,} rows",
             "",
-            "64 inputs, logistic regression, batches of 100, one thread: `python -m tests.benchmarks.session_scale`. Wanted "
-            "is an `ask` within 1.5 times a scoring pass, and less than 2 GB.",
+            "64 inputs, logistic regression, batches of 100, one thread: `python -m tests.benchmarks.session_scale`. "
+            "Wanted is an `ask` within 1.5 times a scoring pass, and less than 2 GB.",
             "",
             "| labels | scoring pass | ask | ratio | where it goes |",
             "|---:|---:|---:|---:|---|",
