@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from autoal.anchor.space import Shape
 from autoal.rng import generator
 from autoal.strategies.parts.coverage import greedy_coverage
 
@@ -33,8 +34,7 @@ def drawn_by_value(value: Tensor, exact: Tensor, most: int, rng: torch.Generator
 @torch.no_grad()
 def compose_pool(
     log_value: Tensor,
-    rows: Tensor,
-    covered_by: Tensor,
+    shape: Shape,
     batch_size: int,
     *,
     bandwidth: float,
@@ -43,19 +43,24 @@ def compose_pool(
     seed: int,
     evaluated: int = EVALUATION,
 ) -> Tensor:
-    """Positions (b,) in a pool of log values (N,) and rows (N, D) of length 1, among `candidates` or all.
+    """Positions (b,) in a pool of log values (N,), among `candidates` or all.
 
-    Greedily: what `covered_by` (L, D) covers counts for nothing, and gain per price where there are `prices` (N,). In a
-    pool of more than `evaluated` points coverage is summed over so many draws.
+    Greedily: what the labeled rows of `shape` cover counts for nothing, and gain per price where there are `prices`
+    (N,). In a pool of more than `evaluated` points coverage is summed over so many draws, and no other row is made.
     """
     value = torch.exp(log_value - log_value.amax())
     ties = generator(seed, "compose", "ties")
-    evaluation = None
-    if len(rows) > evaluated:
-        exact = torch.arange(0, device=rows.device) if candidates is None else candidates.to(rows.device)
+    evaluation = made = None
+    if len(value) > evaluated:
+        exact = torch.arange(0, device=value.device) if candidates is None else candidates.to(value.device)
         value = drawn_by_value(value, exact, evaluated, generator(seed, "compose", "evaluation"))
         evaluation = value.nonzero().flatten()
-    return greedy_coverage(
-        rows, value, covered_by, batch_size, bandwidth=bandwidth, candidates=candidates, evaluation=evaluation,
-        normalise=False, prices_N=prices, rng=ties,
+        if candidates is not None:
+            made = torch.unique(torch.cat([evaluation, exact]))
+            evaluation, candidates = torch.searchsorted(made, evaluation), torch.searchsorted(made, exact)
+            value, prices = value[made], None if prices is None else prices[made]
+    picks = greedy_coverage(
+        shape.rows(made), value, shape.labeled, batch_size, bandwidth=bandwidth, candidates=candidates,
+        evaluation=evaluation, normalise=False, prices_N=prices, rng=ties,
     )[0]  # fmt: skip
+    return picks if made is None else made[picks]

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from autoal.anchor.bandwidth import bandwidth
-from autoal.anchor.committee import with_committee
-from autoal.anchor.features import point_features, target_features
+from autoal.anchor.features import NUM_FEATURES, point_features, target_features, uncertainty_of
 from autoal.anchor.judges import Judges
 from autoal.anchor.ranks import evidence_of
-from autoal.anchor.space import Space, coverage_rows, log_reference_distance, nearest_distance
-from autoal.outputs import ModelOutputs, PoolView
+from autoal.anchor.space import Shape, Space, log_reference_distance, nearest_distance
+from autoal.outputs import PoolView
 from autoal.strategies import Proposal
 
 __all__ = ["Described", "describe_pool"]
@@ -22,18 +21,16 @@ __all__ = ["Described", "describe_pool"]
 
 @dataclass(frozen=True)
 class Described:
-    """The pool as SearchNet sees it, and the space in which it is covered."""
+    """The pool as SearchNet sees it, and the space in which it is covered. What is the same for every point has one
+    row."""
 
     ranks: Tensor
-    """(N, K)"""
+    """(N, K), or (1, K) where no candidate was asked and features are not read."""
     uncertainty: Tensor
     """(N,) in [0, 1]"""
     features: Tensor
-    """(N, F)"""
-    shape_pool: Tensor
-    """(N, D) rows of length 1"""
-    shape_labeled: Tensor
-    """(L, D)"""
+    """(N, F), or (1, F) zeros where nobody reads them."""
+    shape: Shape
     bandwidth: float
     """Of the kernel, before SearchNet's factor."""
 
@@ -46,31 +43,30 @@ def describe_pool(
     *,
     batch_size: int,
     unasked: int = 0,
-    distances: bool = True,
+    reads: bool = True,
+    some: Tensor | None = None,
 ) -> Described:
     """Everything about the real pool that does not depend on SearchNet. Without proposals the ranks of the `unasked`
-    candidates are all the same; without `distances` so are those features, which cost more than the rest."""
-    if proposals:
-        ranks = evidence_of(proposals, batch_size).to(view.device)
+    candidates are all the same; features, which cost more than the rest, are there where it `reads` them. Where
+    candidates were asked about `some` (P,) of the points, the rank of every other one is their mean."""
+    ranks = evidence_of(proposals, batch_size) if proposals else torch.zeros(len(view) if reads else 1, unasked)
+    if some is not None and proposals:
+        ranks = ranks.mean(0).expand(len(view), -1).index_copy(0, some.to(ranks.device), ranks)
+    mean = judges.mean(view.pool, space.pool) if view.num_classes else None
+    features = torch.zeros(1, NUM_FEATURES, device=view.device)
+    if reads or mean is None:
+        committee = judges.committee(space.pool, view.num_classes)
+        to_labeled = log_sparsity = torch.zeros(len(view), device=view.device)
+        if reads:
+            to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
+            log_sparsity = log_reference_distance(space.pool, space.reference)
+        answers = view.pool.require("log_probs" if view.num_classes else "means").float()
+        describe = point_features if view.num_classes else target_features
+        uncertainty, features = describe(answers, committee, to_labeled, log_sparsity)
     else:
-        ranks = torch.zeros(1, unasked, device=view.device).expand(len(view), unasked)
-    committee = judges.committee(space.pool, view.num_classes)
-    to_labeled = log_sparsity = torch.zeros(len(view), device=view.device)
-    if distances:
-        to_labeled = torch.log(nearest_distance(space.pool, space.labeled) + 1e-3)
-        log_sparsity = log_reference_distance(space.pool, space.reference)
-    answers = view.pool.require("log_probs" if view.num_classes else "means").float()
-    describe = point_features if view.num_classes else target_features
-    uncertainty, z = describe(answers, committee, to_labeled, log_sparsity)
+        uncertainty = uncertainty_of(mean)
     predicted = None
-    if judges.trust is not None:
-        of_labeled = judges.committee(space.labeled, view.num_classes)
-        predicted = (_mean_of(view.pool, committee), _mean_of(view.labeled, of_labeled), judges.trust)
-    shape_pool, shape_labeled = coverage_rows(view, predicted)
-    width = bandwidth(shape_labeled)
-    return Described(ranks, uncertainty, z, shape_pool, shape_labeled, width)
-
-
-def _mean_of(outputs: ModelOutputs, committee: Tensor | None) -> Tensor:
-    """(n, C) mean probabilities of the model and of the committee (M, n, C)."""
-    return with_committee(outputs.require("log_probs").float(), committee).mean(0)
+    if judges.trust is not None and mean is not None:
+        predicted = (mean, judges.mean(view.labeled, space.labeled), judges.trust)
+    shape = Shape.of(view, predicted)
+    return Described(ranks.to(view.device), uncertainty, features, shape, bandwidth(shape.labeled))

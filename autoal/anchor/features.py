@@ -10,7 +10,10 @@ from torch import Tensor
 
 from autoal.anchor.committee import with_committee
 
-__all__ = ["point_features", "standardised", "target_features", "target_scale"]
+__all__ = ["NUM_FEATURES", "point_features", "standardised", "target_features", "target_scale", "uncertainty_of"]
+
+NUM_FEATURES = 4
+"""Of a point: distances to the labeled points and to its neighbors, and two of what heads think of it."""
 
 
 def point_features(
@@ -24,12 +27,16 @@ def point_features(
     members = with_committee(log_probs, committee)
     probs = members.mean(-3)
     disagreement = _entropy(probs) - _entropy(members).mean(-2)
-    top = probs.topk(min(2, probs.shape[-1]), dim=-1).values
-    uncertainty = 1.0 - (top[..., 0] - top[..., -1] if probs.shape[-1] > 1 else top[..., 0])
     entropy = _entropy(probs)
     percentile = entropy.argsort(-1).argsort(-1).to(probs.dtype)
     z = torch.stack([to_labeled, -log_sparsity, percentile, disagreement], dim=-1)
-    return uncertainty.clamp(0, 1), _standardised(z)
+    return uncertainty_of(probs), _standardised(z)
+
+
+def uncertainty_of(probs: Tensor) -> Tensor:
+    """(..., n) 1 - margin of probabilities (..., n, C), in [0, 1]."""
+    top = probs.topk(min(2, probs.shape[-1]), dim=-1).values
+    return (1.0 - (top[..., 0] - top[..., -1] if probs.shape[-1] > 1 else top[..., 0])).clamp(0, 1)
 
 
 def _standardised(z: Tensor) -> Tensor:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from autoal.anchor.committee import agreement, bagged_and_halved, committee_of, compared, is_of_their_kind
+from autoal.anchor.committee import (
+    agreement,
+    bagged_and_halved,
+    committee_of,
+    compared,
+    is_of_their_kind,
+    with_committee,
+)
 from autoal.anchor.features import standardised, target_scale
 from autoal.anchor.heads import LinearHeads, with_bias
 from autoal.anchor.policy import FEW
 from autoal.anchor.space import Space
-from autoal.outputs import PoolView
+from autoal.compute import chunks
+from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 from autoal.settings import SearchConfig
 
 __all__ = ["Judges", "judges_of"]
 
+TILE = 2**26
+"""Bytes of what the committee says at a time: no more than a processor keeps near."""
 HALVINGS = 4
 """How often the labels are halved to see on what the halves agree."""
 
@@ -37,6 +48,16 @@ class Judges:
         """(M, n, C) probabilities for features (n, D'), (M, n) predictions in a regression; None without heads."""
         found = committee_of(self.heads, with_bias(features).unsqueeze(0), self.members, num_classes)
         return None if found is None else found[0]
+
+    def mean(self, outputs: ModelOutputs, features: Tensor) -> Tensor:
+        """(n, C) mean probabilities of the model and of the committee, for features (n, D')."""
+        log_probs = outputs.require("log_probs")
+        mean = log_probs.new_empty(log_probs.shape, dtype=torch.float32)
+        num_classes = log_probs.shape[1]
+        for rows in chunks(len(mean), 16.0 * (self.members + 1) * (num_classes + features.shape[1]), TILE):
+            committee = self.committee(features[rows], num_classes)
+            mean[rows] = with_committee(log_probs[rows].float(), committee).mean(0)
+        return mean
 
 
 def judges_of(view: PoolView, space: Space, config: SearchConfig, seed: int) -> Judges:

@@ -13,9 +13,9 @@ from autoal.compute import chunks
 from autoal.outputs import ModelOutputs, PoolView
 
 __all__ = [
+    "Shape",
     "Space",
     "beside_predictions",
-    "coverage_rows",
     "geometry",
     "log_reference_distance",
     "nearest_distance",
@@ -109,25 +109,48 @@ def _project(x: Tensor, mean: Tensor, scale: Tensor, rotation: Tensor | None) ->
     return out
 
 
-def coverage_rows(view: PoolView, predicted: tuple[Tensor, Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-    """Rows of length 1, of the pool (N, D) and of the labeled points (L, D), between which coverage is measured:
-    embeddings as they are. In up to three dimensions there is one column more, the median length in the pool, before
-    the rows are scaled: directions alone would leave too little of the plane.
+@dataclass(frozen=True)
+class Shape:
+    """Rows of length 1 between which coverage is measured: embeddings as they are. In up to three dimensions there is
+    one column more, the median length in the pool, before the rows are scaled: directions alone would leave too little
+    of the plane. `predicted` is what is put `beside_predictions` there."""
 
-    `predicted` is what is put `beside_predictions` there: probabilities (N, C) and (L, C), and what they count ().
-    A regression has none.
-    """
-    pool, labeled = geometry(view.pool), geometry(view.labeled)
-    if pool.shape[1] <= FEW_DIMENSIONS:
-        length = pool.norm(dim=1).median()
-        pool, labeled = (torch.cat([rows, length.expand(len(rows), 1)], dim=1) for rows in (pool, labeled))
-    if predicted is None:
-        return functional.normalize(pool, dim=1), functional.normalize(labeled, dim=1)
-    of_pool, of_labeled, trust = predicted
-    out = pool.new_empty(len(pool), pool.shape[1] + of_pool.shape[1])
-    for rows in chunks(len(pool), 16.0 * out.shape[1]):  # a second copy of a large pool would be one too many
-        out[rows] = beside_predictions(functional.normalize(pool[rows], dim=1), of_pool[rows], trust)
-    return out, beside_predictions(functional.normalize(labeled, dim=1), of_labeled, trust)
+    geometry: Tensor
+    """(N, D)"""
+    length: Tensor | None
+    """() median length; None in more than three dimensions."""
+    predicted: Tensor | None
+    """(N, C) probabilities of the pool; None in a regression."""
+    trust: Tensor | None
+    """() what predictions count."""
+    labeled: Tensor
+    """(L, D') rows of length 1."""
+
+    @staticmethod
+    def of(view: PoolView, predicted: tuple[Tensor, Tensor, Tensor] | None = None) -> Shape:
+        """`predicted`: probabilities (N, C) and (L, C), and what they count ()."""
+        pool = geometry(view.pool)
+        length = pool.norm(dim=1).median() if pool.shape[1] <= FEW_DIMENSIONS else None
+        of_pool, of_labeled, trust = (None, None, None) if predicted is None else predicted
+        labeled = _of_length_one(geometry(view.labeled), length, of_labeled, trust)
+        return Shape(pool, length, of_pool, trust, labeled)
+
+    def rows(self, positions: Tensor | None = None) -> Tensor:
+        """(n, D') of the pool points at `positions` (n,), or of all."""
+        width = self.labeled.shape[1]
+        out = self.geometry.new_empty(len(self.geometry) if positions is None else len(positions), width)
+        for part in chunks(len(out), 16.0 * width):  # a second copy of a large pool would be one too many
+            which = part if positions is None else positions[part]
+            probs = None if self.predicted is None else self.predicted[which]
+            out[part] = _of_length_one(self.geometry[which], self.length, probs, self.trust)
+        return out
+
+
+def _of_length_one(rows: Tensor, length: Tensor | None, probs: Tensor | None, trust: Tensor | None) -> Tensor:
+    if length is not None:
+        rows = torch.cat([rows, length.expand(len(rows), 1)], dim=1)
+    rows = functional.normalize(rows, dim=1)
+    return rows if probs is None or trust is None else beside_predictions(rows, probs, trust)
 
 
 def beside_predictions(rows: Tensor, probs: Tensor, trust: Tensor) -> Tensor:

@@ -249,7 +249,7 @@ class SklearnModel:
         with rng.isolated(rng.derive_seed(seed, "outputs")):
             if "embeddings" in needs or head is not None:
                 fitted_on = self._fitted_on
-                self._featurizer.look_at(fitted_on, lambda part: self._inputs(fitted_on, part))
+                self._featurizer.look_at(fitted_on, lambda part: self._inputs(fitted_on, part), self._form)
             if "inputs" in needs:
                 inputs_of = self._fitted_on
                 self._standard.look_at(inputs_of, lambda part: _as_numbers(inputs_of, part))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -34,6 +35,10 @@ _ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 }
 
 
+_PLAIN: WeakKeyDictionary[Rows, tuple[Any, ...]] = WeakKeyDictionary()
+"""What was found of rows that no step of a pipeline changes: the same for every model that is fitted on them."""
+
+
 class Featurizer:
     """From the inputs of a fitted estimator to features (n, D) float32; of None, the inputs themselves, standardised.
 
@@ -50,10 +55,16 @@ class Featurizer:
         self._fill: Tensor | None = None
         self._encodes = False
 
-    def look_at(self, rows: Rows, inputs: Callable[[Tensor], Any]) -> None:
-        """Prepares for `rows`; `inputs(indices)` gives them as the estimator takes them."""
+    def look_at(self, rows: Rows, inputs: Callable[[Tensor], Any], form: str | None = None) -> None:
+        """Prepares for `rows`; `inputs(indices)` gives them as the estimator takes them. The same `form` means the same
+        inputs, and a further model on the same rows does not read them again."""
         key = rows.fingerprint()
         if key == self._seen or isinstance(self._last, _NETWORKS):
+            return
+        plain = form is not None and not isinstance(self._fitted, Pipeline) and rows.encoder is None
+        if plain and _PLAIN.get(rows, ())[:2] == (key, form):
+            self._encodes, self._svd, self._fill, self._scale = _PLAIN[rows][2:]
+            self._seen = key
             return
         self._svd = self._scale = self._fill = None
         first = None if rows.encoder is not None else self._transformed(inputs(torch.arange(1)))
@@ -80,6 +91,8 @@ class Featurizer:
         self._fill = _gap_values(self._dense(part) for part in parts())
         self._scale = Standardise.from_moments(*column_moments(lambda: (self._dense(part) for part in parts())))
         self._seen = key
+        if plain:
+            _PLAIN[rows] = (key, form, self._encodes, self._svd, self._fill, self._scale)
 
     def __call__(self, x: Any, rows: Rows, indices: Tensor) -> Tensor:
         """(n, D) of rows[indices], which the estimator takes as `x`."""

@@ -20,7 +20,7 @@ from autoal.anchor.committee import agreement, bagged_and_halved, committee_of, 
 from autoal.anchor.features import point_features, standardised, target_features, target_scale
 from autoal.anchor.heads import LinearHeads, fit_heads, head_log_probs, with_bias
 from autoal.anchor.ranks import evidence_of
-from autoal.anchor.space import Space, beside_predictions, coverage_rows, log_reference_distance, squared_distances
+from autoal.anchor.space import Shape, Space, beside_predictions, log_reference_distance, squared_distances
 from autoal.outputs import PoolView, Validation
 from autoal.rng import generator
 from autoal.search.fit_net import HeadProblem
@@ -191,7 +191,7 @@ def simulate(
     )  # fmt: skip
     committee = committee_of(fold_heads, problem.pool, config.value_heads, view.num_classes)
 
-    shape = coverage_rows(view)[1]
+    shape = Shape.of(view).labeled
     predicted = None
     if halved is not None:
         # One halving is enough where there are many episodes.

@@ -12,9 +12,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from autoal.anchor.features import NUM_FEATURES
 from autoal.errors import InvalidInput
 from autoal.search.context import NUM_CONTEXT
-from autoal.search.search_net import NUM_FEATURES, SearchNet
+from autoal.search.search_net import SearchNet
 from autoal.settings import SearchConfig
 
 __all__ = ["Numbers", "fresh_net", "known_numbers", "numbers_of", "restored"]

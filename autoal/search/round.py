@@ -292,7 +292,7 @@ class Composed:
     value: Tensor
     """(N,) log value"""
     weights: Tensor
-    """(N, K)"""
+    """(N, K), or (1, K) where they are the same for every point."""
 
 
 def compose_batch(
@@ -305,12 +305,17 @@ def compose_batch(
     *,
     batch_size: int,
     seed: int,
+    some: Tensor | None = None,
 ) -> Composed:
-    """The batch that SearchNet's values ask for, among what the candidates proposed."""
+    """The batch that SearchNet's values ask for, among what the candidates proposed, or among all.
+
+    `some` (P,) are the positions that candidates were asked about, where it was not the whole pool: then the batch is
+    of those, and what they say of the others is their mean.
+    """
     net = learned.net
     reads = learned.capacity > 0 or bool(net.feature_weights.any())
     seen = describe_pool(
-        view, space, judges, proposals, batch_size=batch_size, unasked=len(net.logits), distances=reads
+        view, space, judges, proposals, batch_size=batch_size, unasked=len(net.logits), reads=reads, some=some
     )
     with torch.no_grad():
         log_value, weights = net.log_value(
@@ -328,9 +333,12 @@ def compose_batch(
         evaluated = most + most // 2
     if union is None and len(view) > most:  # every point of a large pool would cost more than it is worth
         wanted = log_value if view.costs is None else log_value - view.costs.to(log_value).log()  # value per price
+        if some is not None:
+            wanted = torch.full_like(wanted, -torch.inf).index_copy(0, some, wanted[some])
+        most = most if some is None else min(most, len(some))
         union = random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values
     positions = compose_pool(
-        log_value, seen.shape_pool, seen.shape_labeled, batch_size,
+        log_value, seen.shape, batch_size,
         bandwidth=width, candidates=union, evaluated=evaluated, prices=view.costs, seed=seed,
     )  # fmt: skip
     return Composed(positions, log_value, weights)

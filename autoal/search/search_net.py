@@ -8,10 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LIMIT", "NUM_FEATURES", "SearchNet"]
+__all__ = ["LIMIT", "SearchNet"]
 
-NUM_FEATURES = 4
-"""Of a point: distances to the labeled points and to its neighbors, and two of what heads think of it."""
 LIMIT = 3.0
 """A point's value can be moved by at most this factor in the exponent."""
 _SMALL = 1e-6

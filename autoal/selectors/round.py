@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from autoal.anchor.candidates import PROPOSED, TWINS, Asked, ask_candidates
-from autoal.anchor.features import standardised, target_scale
+from autoal.anchor.features import standardised, target_scale, uncertainty_of
 from autoal.anchor.heads import fit_heads, head_log_probs, with_bias
 from autoal.anchor.judges import Judges, judges_of
 from autoal.anchor.policy import at_budget
 from autoal.anchor.space import Space, geometry
 from autoal.compute import single_threaded
-from autoal.outputs import compact_view
+from autoal.errors import InvalidInput
+from autoal.outputs import PoolView, compact_view
 from autoal.paper.search import PaperSearch, run_paper_search, score_pool
 from autoal.rng import derive_seed, generator, isolated
 from autoal.search.audit import AuditReport, audit_report, compact, draw_audit
@@ -32,10 +33,13 @@ from autoal.selectors.history import History
 from autoal.selectors.mixture import uniform_mixture
 from autoal.selectors.portfolio import members, needs_of, servable
 from autoal.settings import SearchConfig
-from autoal.strategies.base import ordered
+from autoal.strategies.base import ordered, random_ties
 
 __all__ = ["Searched", "compose_round", "search_round"]
 
+ASKED = 10_000
+"""Points of a larger pool, at least twenty batches, about which candidates are asked: half of them those that the model
+is least sure of, half drawn from the others."""
 KEPT = ("gate", "dropped", "audit")
 """Diagnostics that stay in the history."""
 
@@ -48,6 +52,10 @@ class Searched:
     config: SearchConfig
     state: RoundState
     asked: Asked
+    seen: PoolView
+    """What the candidates were asked on: the pool, or some of it."""
+    some: Tensor | None
+    """Positions of those points in the pool."""
     dropped: dict[str, str]
     learned: Learned | None
     paper: PaperSearch | None
@@ -107,10 +115,13 @@ def search_round(
     # Where the batch comes from the whole pool, what candidates propose there moves nothing before the gate opens.
     later = mode == "bilevel" and config.proposals == "pool"
     asked = Asked(sorted(served, key=lambda pair: pair[0]), [], {}, {})
+    # One strategy that was named is asked about every point, and so are the floor and the paper.
+    some = _some_of(view, max(ASKED, 20 * batch_size), seed) if mode == "bilevel" and len(served) > 1 else None
+    seen = view
     if not later:
         # The floor and the paper take the portfolio as it is; only the search drops twins.
         overlap = TWINS if mode == "bilevel" else 1.0
-        state, asked, seconds = _ask(state, served, batch_size, wanted, overlap, seed, seconds)
+        state, seen, asked, seconds = _ask(state, some, served, batch_size, wanted, overlap, seed, seconds)
         view = state.view
     dropped.update(asked.dropped)
     learned, paper = None, None
@@ -125,7 +136,7 @@ def search_round(
         seconds.update(learned.seconds)
         history.memory = learned.memory
         if later and learned.gate_open:  # as it was learned: with twins
-            state, asked, seconds = _ask(state, served, batch_size, wanted, 1.0, seed, seconds)
+            state, seen, asked, seconds = _ask(state, some, served, batch_size, wanted, 1.0, seed, seconds)
             view = state.view
     elif mode == "paper":
         began = perf_counter()
@@ -148,8 +159,9 @@ def search_round(
         )  # fmt: skip
         seconds["audit"] = perf_counter() - began
     return Searched(
-        mode, config, replace(state, later=None), asked, dropped, learned, paper, space, judges, audit, seconds
-    )
+        mode, config, replace(state, later=None), asked, seen, some, dropped, learned, paper, space, judges, audit,
+        seconds,
+    )  # fmt: skip
 
 
 @single_threaded()
@@ -159,7 +171,13 @@ def compose_round(searched: Searched, history: History, batch_size: int) -> Sele
     seed = derive_seed(state.seed, "round", state.round)
     view, names = state.view, [name for name, _ in asked.candidates]
     if any(len(proposal.indices) < batch_size for proposal in asked.proposals):
-        asked = ask_candidates(view, asked.candidates, batch_size, batch_size, 1.0, seed)
+        if searched.some is not None and batch_size > len(searched.some):
+            raise InvalidInput(
+                f"got batch_size={batch_size}, but candidates were asked about {len(searched.some)} of {len(view)} "
+                f"points, enough for the batch_size that `fit` was given; call fit again with batch_size={batch_size}"
+            )
+        again = ask_candidates(searched.seen, asked.candidates, batch_size, batch_size, 1.0, seed)
+        asked = _in_pool(again, searched.some)
     diagnostics: dict[str, Any] = {"mode": searched.mode, "labels": len(view.labels), "dropped": dict(searched.dropped)}
     drawn = torch.zeros(0, dtype=torch.long)
     if searched.audit is not None:
@@ -170,8 +188,9 @@ def compose_round(searched: Searched, history: History, batch_size: int) -> Sele
     if searched.learned is not None and searched.space is not None and searched.judges is not None:
         learned = searched.learned
         composed = compose_batch(
-            view, searched.space, searched.judges, asked.proposals, learned, config, batch_size=batch_size, seed=seed
-        )
+            view, searched.space, searched.judges, asked.proposals, learned, config,
+            batch_size=batch_size, seed=seed, some=searched.some,
+        )  # fmt: skip
         positions, utilities = composed.positions, ordered(composed.positions, composed.value).scores
         weights = composed.weights.mean(0).cpu()
         learned_weights = torch.softmax(learned.candidate_net.logits.detach(), 0).cpu().tolist()
@@ -225,20 +244,59 @@ def compose_round(searched: Searched, history: History, batch_size: int) -> Sele
 
 def _ask(
     state: RoundState,
+    some: Tensor | None,
     served: Sequence[Any],
     batch_size: int,
     wanted: int,
     overlap: float,
     seed: int,
     seconds: dict[str, float],
-) -> tuple[RoundState, Asked, dict[str, float]]:
-    """The state with what candidates read of the model, their proposals, and the seconds of both."""
+) -> tuple[RoundState, PoolView, Asked, dict[str, float]]:
+    """The state and what candidates see, with what they read of the model: of `some` points or of all. Then their
+    proposals, and the seconds of both."""
     began = perf_counter()
-    state = state.with_outputs(needs_of(served, state.view.task))
+    part = _part_of(state, some).with_outputs(needs_of(served, state.view.task))
     read = perf_counter()
-    asked = ask_candidates(state.view, served, batch_size, wanted, overlap, seed)
+    asked = ask_candidates(part.view, served, batch_size, wanted, overlap, seed)
     outputs = seconds.get("outputs", 0.0) + read - began
-    return state, asked, {**seconds, "outputs": outputs, "candidates": perf_counter() - read}
+    pool = part.view.pool if some is None else state.view.pool
+    state = replace(state, view=replace(part.view, pool=pool, costs=state.view.costs))
+    return state, part.view, _in_pool(asked, some), {**seconds, "outputs": outputs, "candidates": perf_counter() - read}
+
+
+def _some_of(view: PoolView, most: int, seed: int) -> Tensor | None:
+    """(P,) positions, ascending, on which candidates are asked; None for all."""
+    if len(view) <= most:
+        return None
+    rng = generator(seed, "asked")
+    if view.num_classes:
+        first = random_ties(uncertainty_of(view.pool.require("log_probs").float().exp()), rng)[: most // 2]
+    else:
+        first = torch.zeros(0, dtype=torch.long, device=view.device)
+    left = torch.ones(len(view), dtype=torch.bool, device=view.device).index_fill_(0, first, False).nonzero().flatten()
+    drawn = left[torch.randperm(len(left), generator=rng)[: most - len(first)].to(left.device)]
+    return torch.cat([first, drawn]).sort().values
+
+
+def _part_of(state: RoundState, some: Tensor | None) -> RoundState:
+    """The state as if only these points of the pool were there."""
+    if some is None:
+        return state
+    view, at = state.view, some.cpu()
+    costs = None if view.costs is None else view.costs[some]
+    later = state.later and replace(state.later, sides=(state.later.sides[0][at], *state.later.sides[1:]))
+    indices = None if state.pool_indices is None else state.pool_indices[at]
+    return replace(
+        state, view=replace(view, pool=view.pool[some], costs=costs), pool_ids=state.pool_ids[at],
+        pool_indices=indices, later=later,
+    )  # fmt: skip
+
+
+def _in_pool(asked: Asked, some: Tensor | None) -> Asked:
+    """Proposals among some of the pool, as positions in it; their scores stay those of the points asked about."""
+    if some is None:
+        return asked
+    return replace(asked, proposals=[proposal._replace(indices=some[proposal.indices]) for proposal in asked.proposals])
 
 
 def _labeled_inputs(state: RoundState) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from autoal.anchor.committee import agreement, bagged_and_halved, bagged_heads, halves
 from autoal.anchor.compose import compose_pool, drawn_by_value
 from autoal.anchor.heads import fit_heads, head_log_probs, head_outputs, with_bias
-from autoal.anchor.space import beside_predictions, coverage_rows
+from autoal.anchor.space import Shape, beside_predictions
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.rng import generator
 
@@ -22,7 +22,7 @@ def pool(n: int = 12, seed: int = 0):
 
 def composed(log_value, rows, b: int, **changed):
     settings = {"bandwidth": 0.8, "candidates": None, "prices": None, "seed": 0, **changed}
-    return compose_pool(log_value, rows, rows[:0], b, **settings).tolist()
+    return compose_pool(log_value, Shape(rows, None, None, None, rows[:0]), b, **settings).tolist()
 
 
 def test_coverage_is_within_the_greedy_bound_of_the_best_batch():
@@ -90,9 +90,12 @@ def test_the_rows_of_a_pool_are_put_beside_its_predictions_in_chunks(monkeypatch
     x, probs = torch.randn(50, 6, generator=rng), torch.rand(50, 3, generator=rng).softmax(1)
     view = PoolView(*[ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))], torch.arange(10) % 2, 2)
     monkeypatch.setattr("autoal.anchor.space.chunks", lambda n, _: [slice(i, min(i + 7, n)) for i in range(0, n, 7)])
-    pool, labeled = coverage_rows(view, (probs[:40], probs[40:], torch.tensor(0.7)))
+    shape = Shape.of(view, (probs[:40], probs[40:], torch.tensor(0.7)))
+    pool, labeled = shape.rows(), shape.labeled
     whole = beside_predictions(functional.normalize(x, dim=1), probs, torch.tensor(0.7))
     assert torch.allclose(pool, whole[:40]) and torch.allclose(labeled, whole[40:])
+    some = torch.tensor([31, 4, 5])
+    assert torch.equal(shape.rows(some), pool[some])
 
 
 @pytest.mark.parametrize(("width", "apart"), [(2, True), (3, True), (4, False), (30, False)])
@@ -102,7 +105,8 @@ def test_points_on_one_ray_are_apart_in_few_dimensions_only(width, apart):
     x[1] = 3 * x[0]
     sides = [ModelOutputs(embeddings=x[rows]) for rows in (slice(40), slice(40, 50))]
     view = PoolView(*sides, torch.arange(10) % 2, 2)
-    pool, labeled = coverage_rows(view)
+    shape = Shape.of(view)
+    pool, labeled = shape.rows(), shape.labeled
     assert torch.allclose(torch.cat([pool, labeled]).norm(dim=1), torch.ones(50))
     assert (float((pool[0] - pool[1]).norm()) > 0.1) is apart
     assert len(labeled) == 10
@@ -130,7 +134,19 @@ def test_where_a_point_covers_itself_alone_the_most_valuable_are_taken() -> None
     rows = functional.normalize(torch.randn(3000, 40, generator=generator(0, "rows")), dim=1)
     log_value = torch.rand(3000, generator=generator(0, "value")).log()
     among = log_value.topk(500).indices.sort().values
-    picks = compose_pool(
-        log_value, rows, rows[:0], 20, bandwidth=0.02, candidates=among, evaluated=750, prices=None, seed=0
-    )
+    shape = Shape(rows, None, None, None, rows[:0])
+    picks = compose_pool(log_value, shape, 20, bandwidth=0.02, candidates=among, evaluated=750, prices=None, seed=0)
     assert set(picks.tolist()) == set(log_value.topk(20).indices.tolist())
+
+
+def test_rows_are_made_only_of_points_that_are_bought_or_drawn(monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(Shape, "rows", lambda self, at=None, rows=Shape.rows: made.append(at) or rows(self, at))
+    rows = functional.normalize(torch.randn(3000, 40, generator=generator(0, "rows")), dim=1)
+    log_value = torch.rand(3000, generator=generator(0, "value")).log()
+    among = log_value.topk(500).indices.sort().values
+    shape = Shape(rows, None, None, None, rows[:5])
+    settings = {"bandwidth": 0.9, "candidates": among, "prices": torch.ones(3000), "seed": 0}
+    picks = compose_pool(log_value, shape, 20, evaluated=750, **settings)
+    assert made[0] is not None and 500 < len(made[0]) <= 750
+    assert torch.isin(picks, among).all() and len(picks.unique()) == 20

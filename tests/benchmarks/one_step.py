@@ -37,7 +37,7 @@ from autoal.anchor.committee import bagged_heads, committee_of, with_committee
 from autoal.anchor.compose import compose_pool
 from autoal.anchor.heads import with_bias
 from autoal.anchor.judges import judges_of
-from autoal.anchor.space import Space, coverage_rows
+from autoal.anchor.space import Shape, Space
 from autoal.experiment.cell import single_thread
 from autoal.experiment.config import parse_config
 from autoal.experiment.task import Task, make_task
@@ -77,8 +77,7 @@ class Described(NamedTuple):
     """The pool by one source of probabilities."""
 
     uncertainty: Tensor
-    pool: Tensor
-    labeled: Tensor
+    shape: Shape
     bandwidth: float
 
 
@@ -96,8 +95,8 @@ def _described(view: PoolView, space: Space, members: int, seed: int) -> Describ
     top = pool.topk(2, dim=1).values
     trust = judges_of(view, space, config, seed).trust
     assert trust is not None
-    shapes = coverage_rows(view, (pool, labeled, trust))
-    return Described(1 - (top[:, 0] - top[:, 1]), *shapes, bandwidth(shapes[1]))
+    shape = Shape.of(view, (pool, labeled, trust))
+    return Described(1 - (top[:, 0] - top[:, 1]), shape, bandwidth(shape.labeled))
 
 
 def batches(
@@ -113,8 +112,8 @@ def batches(
             made[name] = random_ties(seen.uncertainty, generator(seed, "highest"))[:batch_size]
             continue
         made[name] = compose_pool(
-            how.get("exponent", 1.0) * seen.uncertainty.clamp_min(1e-3).log(), seen.pool, seen.labeled,
-            batch_size, bandwidth=seen.bandwidth * how.get("factor", 1.0),
+            how.get("exponent", 1.0) * seen.uncertainty.clamp_min(1e-3).log(), seen.shape, batch_size,
+            bandwidth=seen.bandwidth * how.get("factor", 1.0),
             candidates=None, prices=None, seed=seed,
         )  # fmt: skip
     if which is None:
