@@ -111,8 +111,9 @@ class Featurizer:
         if self._svd is not None:
             x = self._svd.transform(x)
         x = x.toarray() if sparse.issparse(x) else np.asarray(x)
-        made = torch.from_numpy(x.reshape(len(x), -1).astype(np.float64))
-        return made if self._fill is None else torch.where(_known(made), made, self._fill)
+        kept = x if x.dtype == np.float32 and x.flags.writeable else x.astype(np.float64)  # torch warns of the others
+        made = torch.from_numpy(kept.reshape(len(x), -1))
+        return made if self._fill is None else torch.where(_known(made), made.double(), self._fill)
 
 
 def before_last(fitted: Any, x: Any) -> Any:
@@ -160,7 +161,7 @@ def _gap_values(parts: Iterator[Tensor]) -> Tensor | None:
     for part in parts:
         known = _known(part)
         gaps = gaps or not bool(known.all())
-        sums, counts = torch.where(known, part, 0.0).sum(0), known.sum(0)
+        sums, counts = torch.where(known, part.double(), 0.0).sum(0), known.sum(0)
         total, count = (sums, counts) if total is None or count is None else (total + sums, count + counts)
     if not gaps or total is None or count is None:
         return None
