@@ -5,11 +5,12 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autoal.data import Shards
     from autoal.selectors import AutoAL, Query
     from autoal.session import Session
     from autoal.strategies import CANDIDATES
 
-__all__ = ["CANDIDATES", "AutoAL", "Query", "Session"]
+__all__ = ["CANDIDATES", "AutoAL", "Query", "Session", "Shards"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -17,6 +18,7 @@ _HOMES = {
     "CANDIDATES": "autoal.strategies",
     "Query": "autoal.selectors",
     "Session": "autoal.session",
+    "Shards": "autoal.data",
 }
 
 

@@ -5,6 +5,7 @@ from autoal.data.items import Items
 from autoal.data.labeled_data import LabeledData
 from autoal.data.pool import Pool
 from autoal.data.rows import ConcatRows, Rows, as_rows, check_finite
+from autoal.data.shards import Shards
 
 __all__ = [
     "DATASETS",
@@ -13,6 +14,7 @@ __all__ = [
     "LabeledData",
     "Pool",
     "Rows",
+    "Shards",
     "as_rows",
     "check_finite",
     "dataset_names",

@@ -25,7 +25,7 @@ from autoal.data.notes import Quiet
 from autoal.data.rows import ConcatRows, Rows, as_rows
 from autoal.errors import InvalidInput, PoolExhausted, shown
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "labeled_part"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class Pool:
             task = "classification"
         if X_pool is None:
             rows, offset = as_rows(X), 0
-            labeled_rows, given = _labeled_part(y, len(rows), labeled, task)
+            labeled_rows, given = labeled_part(y, len(rows), labeled, task)
             n_user = len(rows)
         else:
             if labeled is not None:
@@ -246,7 +246,7 @@ class Pool:
         return self.ranks[self.labeled]
 
 
-def _labeled_part(y: Any, n: int, labeled: Any, task: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def labeled_part(y: Any, n: int, labeled: Any, task: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Rows that have a label, and their labels."""
     values = label_array(y)
     if labeled is None:

@@ -1,4 +1,4 @@
-"""Cells as tasks of Ray, on one machine or on a cluster that shares the run's folder. The one place that imports ray.
+"""Cells as tasks of Ray, on one machine or on a cluster that shares the run's folder.
 
 A cell is one task with one CPU and one thread. It writes its files where a local process would, into the folder of
 the run: on a cluster that folder, and the data below `$AUTOAL_DATA`, must be on a file system that all machines see
@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from autoal.cluster import ray_module
 from autoal.compute import resolve_device
 from autoal.errors import ConfigError, RunError
 from autoal.experiment.cell import Cell, CellTimeLimit
@@ -35,7 +36,7 @@ def run_on_ray(job: Job, todo: Sequence[Cell], workers: int | None, ledger: Ledg
     `workers` is the most cells at a time; on a cluster, as many as it has CPUs (or GPUs) where None. A Ray that runs
     in this process already is used and left running. Raises RunError where ray is not installed.
     """
-    ray = _ray()
+    ray = ray_module("use --engine local")
     device = resolve_device(job.config.device)
     if device.type == "cuda" and device.index is not None:
         raise ConfigError(f"got device {str(device)!r}; Ray hands out GPUs itself: wanted 'cuda' or 'cpu'")
@@ -53,20 +54,6 @@ def run_on_ray(job: Job, todo: Sequence[Cell], workers: int | None, ledger: Ledg
     finally:
         if ours:
             ray.shutdown()
-
-
-def _ray() -> ModuleType:
-    # Ray counts its uses over the network unless told not to; a library should not start that for its user.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise RunError(
-            "the engine 'ray' needs the package ray, which is not installed; install it with `pip install "
-            "'autoal[ray]'`, or use --engine local"
-        ) from error
-    module: ModuleType = ray
-    return module
 
 
 @dataclass

@@ -33,7 +33,7 @@ from autoal.settings import SearchConfig
 from autoal.strategies import Proposal
 from autoal.strategies.base import random_ties
 
-__all__ = ["Composed", "Learned", "Memory", "compose_batch", "learn", "untaught"]
+__all__ = ["Composed", "Learned", "Memory", "compose_batch", "considered", "learn", "untaught"]
 
 FEWEST = 24
 """Labels with which a round can be simulated at all: a support of ten, eight to choose from, six that judge."""
@@ -295,6 +295,22 @@ class Composed:
     """(N, K), or (1, K) where they are the same for every point."""
 
 
+def considered(
+    log_value: Tensor, costs: Tensor | None, batch_size: int, *, seed: int, some: Tensor | None = None
+) -> tuple[Tensor | None, int]:
+    """Positions, ascending, of the points of a large pool that may be bought: every one would cost more than it is
+    worth. None for all, and over how many points coverage is summed. `some` (P,) are those to choose from."""
+    most = max(CONSIDERED, 20 * batch_size)
+    evaluated = most + most // 2
+    if len(log_value) <= most:
+        return None, evaluated
+    wanted = log_value if costs is None else log_value - costs.to(log_value).log()  # value per price
+    if some is not None:
+        wanted = torch.full_like(wanted, -torch.inf).index_copy(0, some, wanted[some])
+    most = most if some is None else min(most, len(some))
+    return random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values, evaluated
+
+
 def compose_batch(
     view: PoolView,
     space: Space,
@@ -329,14 +345,7 @@ def compose_batch(
     if config.proposals == "union" and proposals:
         union = torch.unique(torch.cat([proposal.indices for proposal in proposals]))
     else:
-        most = max(CONSIDERED, 20 * batch_size)
-        evaluated = most + most // 2
-    if union is None and len(view) > most:  # every point of a large pool would cost more than it is worth
-        wanted = log_value if view.costs is None else log_value - view.costs.to(log_value).log()  # value per price
-        if some is not None:
-            wanted = torch.full_like(wanted, -torch.inf).index_copy(0, some, wanted[some])
-        most = most if some is None else min(most, len(some))
-        union = random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values
+        union, evaluated = considered(log_value, view.costs, batch_size, seed=seed, some=some)
     positions = compose_pool(
         log_value, seen.shape, batch_size,
         bandwidth=width, candidates=union, evaluated=evaluated, prices=view.costs, seed=seed,

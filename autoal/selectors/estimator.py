@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, clone
 from torch import nn
 
 from autoal.compute import peak_bytes
-from autoal.data import Pool
+from autoal.data import Pool, Shards
 from autoal.data.notes import Quiet
 from autoal.data.nothing import NoRows
 from autoal.errors import AutoALWarning, InvalidInput, NotFitted, UnknownName
@@ -31,6 +31,7 @@ from autoal.selectors.progress import stages_on_stderr
 from autoal.selectors.query import Query
 from autoal.selectors.round import Searched, compose_round, search_round
 from autoal.selectors.saving import load_selector, save_selector
+from autoal.selectors.two_stage import query_shards
 from autoal.settings import SearchConfig, search_config
 from autoal.strategies import resolve_candidates
 from autoal.strategies.base import check_batch_size
@@ -163,11 +164,19 @@ class AutoAL(BaseEstimator):
         they have one row for each row of X_labeled and then of X_pool. `costs` (n,) are prices of labels. `ids` (n,)
         name the rows: rows permuted together with their ids give the same answer. `X_val`, `y_val` are further
         labeled points that train the model's judge but never the model. `classes` names all labels, in case not every
-        class has been seen yet.
+        class has been seen yet. X may be `autoal.Shards`, a pool in parts that are read one at a time; indices are then
+        row numbers over all of them, `model_` and `pool_` those of points drawn from them.
 
         Raises InvalidInput (a ValueError) on bad input, PoolExhausted where batch_size is larger than the pool.
         """
         batch_size = integer(batch_size, "batch_size")
+        if isinstance(X, Shards):
+            with self._shown():
+                return query_shards(
+                    self, X, y, batch_size=batch_size, labeled=labeled, pool=pool, exclude=exclude, rejected=rejected,
+                    classes=classes, costs=costs, X_pool=X_pool, embeddings=embeddings, probs=probs, X_val=X_val,
+                    y_val=y_val, ids=ids,
+                )  # fmt: skip
         with self._shown():
             self.fit(
                 X, y, X_pool, batch_size=batch_size, labeled=labeled, pool=pool, embeddings=embeddings, probs=probs,
@@ -199,6 +208,8 @@ class AutoAL(BaseEstimator):
         `batch_size` is the batch the search should have in mind: a tenth of the labels where it is not given.
         """
         check_parameters(self)
+        if isinstance(X, Shards):
+            raise InvalidInput("got a pool in shards for fit, which holds a pool whole; call fit_query(shards, y, ...)")
         if X is None:
             X = NoRows(row_count(embeddings, probs))
         task = self.task
@@ -260,15 +271,16 @@ class AutoAL(BaseEstimator):
             utilities=self.pool_.scatter(selection.utilities.cpu()),
             weights=dict(selection.weights),
             votes={name: vote.cpu().numpy() for name, vote in selection.votes.items()},
-            diagnostics={
-                **selection.diagnostics,
-                "read_as": [str(note) for note in self._read_as],
-                "seconds": seconds,
-                "peak_bytes": peak_bytes(),
-            },
+            diagnostics={**selection.diagnostics, **self._spent(seconds)},
         )
         if fitted.audit is not None and fitted.audit.alarm:
             warnings.warn(f"the audit sees no gain over random points: {fitted.audit}", UserWarning, stacklevel=2)
+        return self._answered(query)
+
+    def _spent(self, seconds: dict[str, float]) -> dict[str, Any]:
+        return {"read_as": [str(note) for note in self._read_as], "seconds": seconds, "peak_bytes": peak_bytes()}
+
+    def _answered(self, query: Query) -> Query:
         self._report("done", 1, 1)
         for callback in self.callbacks:
             callback(self, query)

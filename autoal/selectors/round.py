@@ -35,7 +35,7 @@ from autoal.selectors.portfolio import members, needs_of, servable
 from autoal.settings import SearchConfig
 from autoal.strategies.base import ordered, random_ties
 
-__all__ = ["Searched", "compose_round", "search_round"]
+__all__ = ["Searched", "asked_about", "compose_round", "search_round"]
 
 ASKED = 10_000
 """Points of a larger pool, at least twenty batches, about which candidates are asked: half of them those that the model
@@ -240,6 +240,19 @@ def compose_round(searched: Searched, history: History, batch_size: int) -> Sele
         }
     history.add(entry)
     return selection
+
+
+def asked_about(state: RoundState, searched: Searched, batch_size: int) -> tuple[RoundState, Asked, Tensor | None]:
+    """What the candidates of a search propose on another pool, of which `state` says; the state with what they read,
+    and the positions they were asked about. No proposals where the batch does not depend on them."""
+    asked, config = replace(searched.asked, proposals=[]), searched.config
+    if config.proposals == "pool" and not (searched.learned is not None and searched.learned.gate_open):
+        return state, asked, None
+    seed, n = derive_seed(state.seed, "round", state.round), len(state.view)
+    named = asked.candidates
+    some = _some_of(state.view, max(ASKED, 20 * batch_size), seed) if len(named) > 1 else None
+    state, _, asked, _ = _ask(state, some, named, batch_size, min(n, PROPOSED * batch_size), 1.0, seed, {})
+    return state, asked, some
 
 
 def _ask(

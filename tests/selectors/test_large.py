@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ class Watched(Strategy):
 
     name = "watched"
     needs = frozenset({"log_probs"})
-    asked: list[int] = []
+    asked: ClassVar[list[int]] = []
 
     def _propose(self, view, batch_size, rng) -> Proposal:
         Watched.asked.append(len(view))
