@@ -16,6 +16,7 @@ from autoal import compute
 from autoal.errors import InvalidInput, MissingOutput, PoolExhausted
 from autoal.outputs import OUTPUT_FIELDS, TASKS, ModelOutputs, PoolView
 from autoal.strategies import CANDIDATES, Strategy
+from tests import pretended
 from tests.helpers import random_view, seeded
 
 N, B = 40, 7
@@ -285,6 +286,17 @@ def test_single_and_double_precision_agree(strategy, case):
 
 def test_double_precision_input(strategy, case):
     assert_valid(strategy.propose(random_view(N, dtype=torch.float64, task=case[1]), B, seeded()), N, B)
+
+
+def test_no_tensor_is_left_on_the_other_device(strategy, case):
+    """On a device that is pretended; see tests/pretended.py."""
+    view = random_view(N, dtype=torch.float64, task=case[1])
+    with pretended.there():
+        sides = {name: getattr(view, name).to(pretended.DEVICE) for name in ("pool", "labeled", "labels")}
+        there = strategy.propose(replace(view, **sides), B, seeded()).indices
+        assert there.device in (pretended.DEVICE, torch.device("cpu"))
+        picks = there.cpu()
+    assert torch.equal(strategy.propose(view, B, seeded()).indices, picks)
 
 
 @pytest.mark.gpu
