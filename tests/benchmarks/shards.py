@@ -1,6 +1,6 @@
 """A query over millions of rows in shards: seconds by stage, memory of every process, the same picks by each engine.
 
-    python -m tests.benchmarks.shards [--rows 10000000] [--columns 64] [--batch 1000] [--folder F] [--out F]
+    python -m tests.benchmarks.shards [--rows 10000000] [--columns 64] [--batch 200] [--folder F] [--out F]
 
 Made-up rows of 8 classes in `.npy` files of a million rows, 500 labels, logistic regression, shards of 250,000. Each
 way in a process of its own; memory is the sum of the peaks of it and its children, the mapped files among it.
@@ -81,7 +81,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.shards", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--columns", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="where the files go, and stay; a temporary one by default")
     parser.add_argument("--ways", nargs="+", default=list(WAYS))
     parser.add_argument("--way", help=argparse.SUPPRESS)
