@@ -42,7 +42,10 @@ PROMISING = 0.1
 SOON = 1.5
 CONSIDERED = 2_000
 """Points of a larger pool that may be bought where it is taken whole, those of highest value per price; twenty a pick
-at least. Coverage is summed over them and half as many of the others."""
+where there are more, but no more than `MOST`, or two a pick. Coverage is summed over them and half as many of the
+others."""
+MOST = 20_000
+"""Their number times that of the points over which coverage is summed is what a large batch costs."""
 NETWORK_FROM = 500
 """Labels from which on weights become a function of the point; fully so at four times as many."""
 CLASSES_OF_TARGETS = 4
@@ -300,7 +303,7 @@ def considered(
 ) -> tuple[Tensor | None, int]:
     """Positions, ascending, of the points of a large pool that may be bought: every one would cost more than it is
     worth. None for all, and over how many points coverage is summed. `some` (P,) are those to choose from."""
-    most = max(CONSIDERED, 20 * batch_size)
+    most = max(CONSIDERED, min(20 * batch_size, MOST), 2 * batch_size)
     evaluated = most + most // 2
     if len(log_value) <= most:
         return None, evaluated

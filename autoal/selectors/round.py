@@ -38,8 +38,8 @@ from autoal.strategies.base import ordered, random_ties
 __all__ = ["Searched", "asked_about", "compose_round", "search_round"]
 
 ASKED = 10_000
-"""Points of a larger pool, at least twenty batches, about which candidates are asked: half of them those that the model
-is least sure of, half drawn from the others."""
+"""Points of a larger pool about which candidates are asked: half of them those that the model is least sure of, half
+drawn from the others. Twenty a pick, up to twice as many, or four a pick."""
 KEPT = ("gate", "dropped", "audit")
 """Diagnostics that stay in the history."""
 
@@ -116,7 +116,7 @@ def search_round(
     later = mode == "bilevel" and config.proposals == "pool"
     asked = Asked(sorted(served, key=lambda pair: pair[0]), [], {}, {})
     # One strategy that was named is asked about every point, and so are the floor and the paper.
-    some = _some_of(view, max(ASKED, 20 * batch_size), seed) if mode == "bilevel" and len(served) > 1 else None
+    some = _some_of(view, _most(batch_size), seed) if mode == "bilevel" and len(served) > 1 else None
     seen = view
     if not later:
         # The floor and the paper take the portfolio as it is; only the search drops twins.
@@ -250,7 +250,7 @@ def asked_about(state: RoundState, searched: Searched, batch_size: int) -> tuple
         return state, asked, None
     seed, n = derive_seed(state.seed, "round", state.round), len(state.view)
     named = asked.candidates
-    some = _some_of(state.view, max(ASKED, 20 * batch_size), seed) if len(named) > 1 else None
+    some = _some_of(state.view, _most(batch_size), seed) if len(named) > 1 else None
     state, _, asked, _ = _ask(state, some, named, batch_size, min(n, PROPOSED * batch_size), 1.0, seed, {})
     return state, asked, some
 
@@ -275,6 +275,10 @@ def _ask(
     pool = part.view.pool if some is None else state.view.pool
     state = replace(state, view=replace(part.view, pool=pool, costs=state.view.costs))
     return state, part.view, _in_pool(asked, some), {**seconds, "outputs": outputs, "candidates": perf_counter() - read}
+
+
+def _most(batch_size: int) -> int:
+    return max(ASKED, min(20 * batch_size, 2 * ASKED), 4 * batch_size)
 
 
 def _some_of(view: PoolView, most: int, seed: int) -> Tensor | None:

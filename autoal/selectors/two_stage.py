@@ -43,7 +43,7 @@ from autoal.strategies.parts.coverage import greedy_coverage
 __all__ = ["query_shards"]
 
 SAMPLE = 10_000
-"""Points that stand for the pool while the model's judges are fitted and SearchNet learns; twenty a pick at least."""
+"""Points that stand for the pool while the model's judges are fitted and SearchNet learns; four a pick at least."""
 DRAWN = 2_000
 """Points by which the value of all that no shard proposed is summed, over all shards; one a pick at least."""
 
@@ -123,7 +123,7 @@ def query_shards(
     prices = None if costs is None else np.asarray(costs, dtype=np.float64)
     if prices is not None and prices.shape != (n,):
         raise InvalidInput(f"got costs of shape {prices.shape}; wanted ({n},), one price for each row")
-    sample = _sample(left, max(SAMPLE, 20 * batch_size), selector)
+    sample = _sample(left, max(SAMPLE, 4 * batch_size), selector)
     beside = np.concatenate([sample, refused])
     with threadpool_limits(1):
         selector.fit(
