@@ -223,7 +223,7 @@ def outlook(
 
 
 def _stops(run: Path, rule: str | None) -> None:
-    from autoal.disk import read_jsonl
+    from autoal.experiment.lines import read_run
     from autoal.experiment.store import RunStore
     from autoal.report.stopping import chosen_rules, rule_table, stops
     from autoal.report.tables import read_journal, rich_table
@@ -233,7 +233,7 @@ def _stops(run: Path, rule: str | None) -> None:
     read_journal(run)  # says what is wrong where there is none
     further = [*manifest.get("stopping", []), *([rule] if rule is not None else [])]
     focus = str(manifest["focus"])
-    found = stops(read_jsonl(run / "journal.jsonl")[0], chosen_rules(map(parse_rule, further)), focus)
+    found = stops(read_run(run), chosen_rules(map(parse_rule, further)), focus)
     console = _tables_console()
     console.print(rich_table(rule_table(found), f"where each rule would have stopped {focus}", console.width))
     console.print("points lost: value at the end of the run less the value at the stop; 90 %: of nine in ten cells")
@@ -345,8 +345,14 @@ def strategies(
         )
 
 
-@app.command(short_help="Device, versions, and the memory a pool takes.")
+@app.command(short_help="What is wrong: with a folder, or with this machine.")
 def doctor(
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a session, a run or a study.", show_default=False)
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Of RUN: go on from what can be saved; the rest is kept beside it.")
+    ] = False,
     pool: Annotated[int, typer.Option(help="N, points in the pool.", min=1)] = 50_000,
     dim: Annotated[int, typer.Option(help="D, width of the embedding.", min=1)] = 512,
     classes: Annotated[int, typer.Option(help="C, classes.", min=2)] = 10,
@@ -355,10 +361,20 @@ def doctor(
     device: Device = None,
     seed: Annotated[int, typer.Option(help="Seed of the numbers the check draws.", min=0)] = 0,
 ) -> None:
-    """What this machine has, whether it works, and the memory a pool would take.
+    """With RUN: whether its files are as they were written, and what can be saved. Without: what this machine has,
+    whether it works, and the memory a pool would take.
 
+    Example: autoal doctor runs/leaves
     Example: autoal doctor --pool 1000000 --dim 512 --batch-size 10000
     """
+    if run is not None:
+        from autoal.checkup import check_folder
+
+        if not check_folder(run, keep):
+            raise typer.Exit(FAILED)
+        return
+    if keep:
+        raise InvalidInput("--keep is for a folder; name one, as in autoal doctor runs/leaves --keep")
     import torch
 
     from autoal.compute import peak_bytes, resolve_device
@@ -464,6 +480,7 @@ def _compare(
 
 def _report(folder: Path) -> None:
     from autoal.disk import read_jsonl, write_atomic
+    from autoal.experiment.lines import read_run
     from autoal.experiment.shards import compile_journal, missing_cells
     from autoal.experiment.store import RunStore
     from autoal.report.curves import learning_curves
@@ -494,7 +511,7 @@ def _report(folder: Path) -> None:
     if not report.shortfall.empty:
         texts += ["How far below the best single candidate of each scenario.\n", to_markdown(report.shortfall)]
     rules = chosen_rules(map(parse_rule, report.manifest.get("stopping", [])))
-    stopped = stops(read_jsonl(folder / "journal.jsonl")[0], rules, report.focus)
+    stopped = stops(read_run(folder), rules, report.focus)
     if stopped["told"].any():
         texts += [f"Where each rule would have stopped {report.focus}.\n", to_markdown(rule_table(stopped))]
         texts += ["In each scenario: labels saved / points lost.\n", to_markdown(scenario_stops(stopped))]

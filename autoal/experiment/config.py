@@ -386,6 +386,14 @@ class ExperimentConfig(Strict):
             del data["cross_validate"]
         return data
 
+    def shared(self) -> dict[str, Any]:
+        """The part of `identity` that all cells have in common."""
+        parts = {"datasets", "selectors", "seeds", "name"}
+        aside = {"workers", "cell_time_limit", "study", "reference", "stopping"}
+        if not self.cross_validate:
+            aside.add("cross_validate")
+        return self.model_dump(mode="json", exclude=parts | aside)
+
     def changed(self, **values: Any) -> ExperimentConfig:
         """A checked copy with some values replaced."""
         return parse_config({**self.model_dump(), **values})

@@ -128,8 +128,8 @@ def run_cells(
     """
     store.write_failures([], shard)
     for cell in cells:  # all of them before any is read: in version 0.1.0 two could have one name
-        store.cell(cell.key).adopt(early_key(cell.dataset.label, cell.selector.label, cell.seed))
-    found = {cell.key: _finished_rounds(store, cell) for cell in cells}
+        store.cell(cell.key, cell.owner(config)).adopt(early_key(cell.dataset.label, cell.selector.label, cell.seed))
+    found = {cell.key: _finished_rounds(store, cell, config) for cell in cells}
     done = {key for key, (_, finished) in found.items() if finished}
     rounds = {cell.key: config.of(cell.dataset).rounds + 1 for cell in cells}
     ledger = Ledger(cells, rounds, {key: number for key, (number, _) in found.items()}, progress)
@@ -144,7 +144,7 @@ def run_cells(
         if error is None:
             done.add(cell.key)
         else:
-            failures[cell.key] = _failure(cell, error, store)
+            failures[cell.key] = _failure(cell, error, store, config)
             # Written at once: what failed should be on disk if the run is killed later.
             store.write_failures(failures.values(), shard)
         ledger.settled(cell, failed=error is not None)
@@ -171,9 +171,9 @@ def run_cells(
     return RunResult(store.folder, len(cells), ordered)
 
 
-def _finished_rounds(store: RunStore, cell: Cell) -> tuple[int, bool]:
+def _finished_rounds(store: RunStore, cell: Cell, config: ExperimentConfig) -> tuple[int, bool]:
     """How many rounds of `cell` are on disk, and whether they are all."""
-    files = store.cell(cell.key)
+    files = store.cell(cell.key, cell.owner(config))
     if not files.path.exists():
         return 0, False
     records, _ = files.look()
@@ -183,13 +183,13 @@ def _finished_rounds(store: RunStore, cell: Cell) -> tuple[int, bool]:
         return len(files.read()), False
 
 
-def _failure(cell: Cell, error: BaseException, store: RunStore) -> dict[str, Any]:
+def _failure(cell: Cell, error: BaseException, store: RunStore, config: ExperimentConfig) -> dict[str, Any]:
     kind, message = type(error).__name__, str(error)
     text = "".join(traceback.format_exception(error))
     if isinstance(error, Travelling):
         kind, message, text = error.kind, error.message, error.text
     try:
-        number: int | None = len(store.cell(cell.key).look()[0])
+        number: int | None = len(store.cell(cell.key, cell.owner(config)).look()[0])
     except RunError:
         number = None
     return {
@@ -217,7 +217,7 @@ def try_selector(spec: SelectorSpec, make_selector: MakeSelector) -> None:
 def manifest_of(config: ExperimentConfig) -> dict[str, Any]:
     """What a reader needs in order to know how a journal was made. Loads the data sets."""
     return {
-        "format": 1,
+        "format": 2,
         "config": config.identity(),
         "focus": config.focus,
         "reference": config.compared_with(),

@@ -124,7 +124,7 @@ class Asking:
             ids=self.ids.given,
             exclude=sorted(unwanted | state.pending.keys()),
             rejected=state.rejected or None,
-            costs=np.load(self.folder.path / "costs.npy") if self.manifest["costs"] else None,
+            costs=self.folder.costs(self.manifest),
             classes=self.space.classes,
             embeddings=embeddings,
             probs=probs,

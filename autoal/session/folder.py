@@ -3,6 +3,7 @@
 ```text
 manifest.json       what was fixed at the beginning: task, classes, seed, fingerprint of the pool, versions
 journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
+journal.head        how many lines that are, and the hash of the last: see autoal.journal
 journal.jsonl.torn  what was cut off its end after a kill, if ever
 checkpoints/<name>  what the search remembers, as AutoAL.save writes it; the latest two
 X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
@@ -14,6 +15,7 @@ A line counts once its newline is on the disk; it is written before the call tha
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -24,8 +26,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoal.disk import append_line, cut_torn, dumps, locked, read_jsonl, write_atomic
-from autoal.errors import AutoALWarning, DataMissing, RunError, shown
+import numpy as np
+from numpy.typing import NDArray
+
+from autoal.disk import cut_torn, digest, dumps, loads, locked, sync_folder, write_atomic
+from autoal.errors import AutoALWarning, DataMissing, InvalidInput, RunError, shown
+from autoal.journal import Journal, owner_of
+from autoal.session.ids import Ids
+from autoal.session.manifest import check_manifest
 
 if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
     from autoal.selectors import AutoAL
@@ -35,9 +43,10 @@ __all__ = ["Folder", "being_made", "is_session"]
 Record = dict[str, Any]
 WAIT_S = 10.0
 """How long a call waits for another process that writes into the same session."""
-FORMAT = 1
+FORMAT = 2
+"""1 is that of version 0.1.0, whose journals have no hashes: they are read, and go on with them."""
 REMEDY = "choose a folder that can be written to"
-BACKUP = "put the file of a backup in its place"
+BACKUP = "put the file of a backup in its place, or see what can be saved: autoal doctor {folder}"
 MARK = ".making"
 """In a folder that is being made: whose it will be. Nothing without it is cleared away."""
 CHECKPOINT = re.compile(r"start|round-\d{4,}|\.(start|round-\d{4,})\.[0-9a-f]{8}")
@@ -47,8 +56,8 @@ CHECKPOINT = re.compile(r"start|round-\d{4,}|\.(start|round-\d{4,})\.[0-9a-f]{8}
 def is_session(folder: str | os.PathLike[str]) -> bool:
     """Whether `folder` holds a session."""
     try:
-        manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = loads((Path(folder) / "manifest.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and manifest.get("kind") == "session"
 
@@ -59,21 +68,69 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.journal = self.path / "journal.jsonl"
+        self.remedy = BACKUP.format(folder=self.path)
+        self._lines: Journal | None = None
         self._opened: bytes | None = None
         """The manifest when it was first read: it never changes, so another one is another session."""
 
     def manifest(self) -> Record:
         """What `write_manifest` wrote. Raises DataMissing where there is no session, RunError where it is of another
         version."""
-        if not is_session(self.path):
+        path = self.path / "manifest.json"
+        try:
+            content = path.read_bytes()
+            manifest: Record = loads(content)
+        except (FileNotFoundError, NotADirectoryError):
+            manifest = {}
+        except (ValueError, RecursionError, OSError) as error:
+            raise RunError(
+                f"{path} cannot be read ({shown(str(error))}); if it is that of a session, put the manifest.json of a "
+                "backup in its place"
+            ) from error
+        if not isinstance(manifest, dict) or manifest.get("kind") != "session":
             raise DataMissing(f"{self.path} holds no session; make one with Session.create, or `autoal query --pool`")
-        content = (self.path / "manifest.json").read_bytes()
-        manifest: Record = json.loads(content)
-        if manifest.get("format") != FORMAT:
-            raise RunError(f"{self.path} has format {manifest.get('format')}; this version reads {FORMAT}")
+        check_manifest(manifest, path)
         if self._opened is None:
             self._opened = content
         return manifest
+
+    def ids(self, manifest: Record) -> Ids:
+        """The ids of the rows. Raises RunError where they are not those of then."""
+        rows = int(manifest["data"]["rows"])
+        if not manifest["ids"]:
+            return Ids(None, rows)
+        path = self.path / "ids.json"
+        try:
+            content = path.read_bytes()
+            self.check_file("ids.json", content, manifest)
+            return Ids(loads(content), rows)
+        except (OSError, ValueError, RecursionError, InvalidInput) as error:
+            raise RunError(
+                f"{path} cannot be read ({shown(str(error))}): put the file of a backup in its place"
+            ) from error
+
+    def check_file(self, name: str, content: bytes, manifest: Record) -> None:
+        """Raises RunError where the file `name` is not what it was when the session was made."""
+        written = manifest.get("files", {}).get(name)
+        if written is not None and written != digest(content):
+            raise RunError(
+                f"{self.path / name} is not as it was written; it was changed from outside: put the file of a backup "
+                "in its place"
+            )
+
+    def costs(self, manifest: Record) -> NDArray[Any] | None:
+        """The price of each row, where there are any. Raises RunError where they are not those of then."""
+        if not manifest["costs"]:
+            return None
+        path = self.path / "costs.npy"
+        try:
+            content = path.read_bytes()
+            self.check_file("costs.npy", content, manifest)
+            return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(
+                f"{path} cannot be read ({shown(str(error))}): put the file of a backup in its place"
+            ) from error
 
     def check(self) -> None:
         """Raises RunError where this is no longer the session that was opened: moved, taken away, another one."""
@@ -92,6 +149,7 @@ class Folder:
     def write_manifest(self, manifest: Record) -> None:
         content = {"format": FORMAT, "kind": "session", "id": secrets.token_hex(16), **json.loads(dumps(manifest))}
         write_atomic(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
+        self.lines.begin()
 
     # --- the journal ------------------------------------------------------------------------------------------
 
@@ -105,27 +163,45 @@ class Folder:
             self.check()
             yield
 
-    def size(self) -> int:
-        """Bytes of the journal."""
-        try:
-            return self.journal.stat().st_size
-        except FileNotFoundError:
-            return 0
+    @property
+    def lines(self) -> Journal:
+        """The journal as a file of lines, which know whose they are."""
+        if self._lines is None:
+            content = self._opened or (self.path / "manifest.json").read_bytes()
+            owner = owner_of("session", content.decode())  # a manifest that was changed is another session's
+            head, early = self.path / "journal.head", loads(content)["format"] == 1
+            self._lines = Journal(self.journal, owner, self.remedy, head=head, plain=early)
+        return self._lines
+
+    def mark(self) -> Any:
+        """Something that is another once the journal was written to or replaced."""
+        return self.lines.mark()
 
     def read(self) -> tuple[list[Record], int]:
-        """The whole lines, and their bytes. Raises RunError where a line cannot be read, where lines that were
-        there are all gone, and where this is no longer the session that was opened."""
+        """The whole lines, and their bytes. Raises RunError where a line is not as it was written, where lines that
+        were there are gone, and where this is no longer the session that was opened."""
         self.check()
-        records, good = read_jsonl(self.journal, BACKUP)
-        if not records and self._had_lines():
+        found = self.lines.read()
+        if not found.records and self._had_lines():
             state = "is empty" if self.journal.exists() else "is gone"
-            raise RunError(f"{self.journal} {state}, though there was one; without it no label is known: {BACKUP}")
-        return records, good
+            raise RunError(f"{self.journal} {state}, though there was one; without it no label is known: {self.remedy}")
+        return found.records, found.good
+
+    def say_plain(self) -> None:
+        """Says where an earlier version wrote the whole journal, and nothing would show what is changed in it."""
+        found = self.lines.read()
+        if found.records and not found.sealed:
+            warnings.warn(
+                f"{self.journal} was written by a version that put no hashes into it: whether its {found.plain} lines "
+                "are as they were written cannot be seen; from the next answer on it can",
+                AutoALWarning,
+                stacklevel=3,
+            )
 
     def _had_lines(self) -> bool:
         """Whether there is a sign of a journal that is not there: `create` makes one (it did not in version 0.1.0),
         and no model has chosen a batch without labels in it."""
-        if not self.journal.exists() and self._opened is not None and "id" in json.loads(self._opened):
+        if not self.journal.exists() and self._opened is not None and "id" in loads(self._opened):
             return True
         return any(path.name.startswith("round-") for path in (self.path / "checkpoints").glob("*"))
 
@@ -139,11 +215,12 @@ class Folder:
                 AutoALWarning,
                 stacklevel=2,
             )
+        self.lines.settle()
 
     def append(self, record: Record) -> None:
         """One line more, on the disk when this returns. The caller holds the lock."""
         self.check()  # a batch takes a while to choose
-        append_line(self.journal, record)
+        self.lines.append(record)
 
     # --- what the search remembers ----------------------------------------------------------------------------
 
@@ -158,6 +235,7 @@ class Folder:
         if target.exists():
             shutil.rmtree(target)
         os.rename(made, target)
+        sync_folder(target.parent)
 
     def load(self, name: str, model: Any) -> AutoAL:
         from autoal.selectors import AutoAL
@@ -165,7 +243,7 @@ class Folder:
         if not CHECKPOINT.fullmatch(str(name)):
             raise RunError(
                 f"{self.journal} names a checkpoint {shown(name)}, which is none of this session's; the file was "
-                f"changed from outside: {BACKUP}"
+                f"changed from outside: {self.remedy}"
             )
         return AutoAL.load(self.path / "checkpoints" / name, model=model)
 
@@ -201,10 +279,10 @@ def being_made(path: Path) -> Iterator[Folder]:
     with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
         try:
             (made.path / "checkpoints").mkdir()
-            made.journal.touch()
             yield made
             _sync(made.path)
             os.rename(made.path, path)
+            sync_folder(path.parent)
             with contextlib.suppress(OSError):  # the session is there
                 (path / MARK).unlink()
         except OSError as error:
@@ -240,8 +318,11 @@ def _marked(old: Path, path: Path) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Puts every file of a folder on the disk."""
+    """Puts all of a folder on the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
+        elif path.is_dir():
+            sync_folder(path)
+    sync_folder(folder)

@@ -33,14 +33,13 @@ from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.exports import read_answers
 from autoal.session.fitting import Known, Trained, check_can_fit, kept, lacks_model, trained
 from autoal.session.folder import Folder
-from autoal.session.ids import Ids
 from autoal.session.inputs import load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace, nearly_alike
 from autoal.session.names import alike, says_alike
 from autoal.session.outlook import MOMENTS, Outlook, outlook_of
 from autoal.session.predictions import check_out, predictions, write_frame
 from autoal.session.settling import settle
-from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
+from autoal.session.state import OUT_OF_CLASS, Record, State, Told, checked_state, replayed
 from autoal.session.suspects import NO_PROBABILITIES, find_suspects
 from autoal.session.votes import check_on_conflict
 from autoal.session.watching import rounds_of
@@ -84,12 +83,11 @@ class Session:
         self._encoder = encoder
         self._manifest = folder.manifest()
         self._space = LabelSpace(self._manifest["task"], self._manifest["classes"])
-        count = self._manifest["data"]["rows"]
-        named = folder.path / "ids.json"
-        self._ids = Ids(json.loads(named.read_text(encoding="utf-8")) if self._manifest["ids"] else None, count)
+        self._ids = folder.ids(self._manifest)
         self._rows: Any = None
         self._files_of = functools.cache(picture_files)
-        self._replayed, self._read_bytes = State(), -1
+        self._replayed = State()
+        self._seen: Any = self  # no mark of a journal: it has not been read
         self._looked: dict[Any, Outlook] = {}
         self.selector: AutoAL | None = None
         """The AutoAL of the latest `ask` of this process, to look into (`leaderboard()`, `model_`); None before."""
@@ -170,6 +168,7 @@ class Session:
             with session._folder.lock(wait_s=0.0):
                 session._state(mend=True)
         session._state()
+        session._folder.say_plain()
         latest = session._replayed.asks[-1] if session._replayed.asks else session._manifest
         warn_of_changes(session.folder, latest, describe_model(model), package_versions())
         return session
@@ -587,7 +586,7 @@ class Session:
         ahead = batch if labels is None else integer(labels, "labels")
         if ahead < 1:
             raise InvalidInput(f"got labels={ahead}; wanted how many labels more the outlook is about, 1 or more")
-        key = (self._read_bytes, str(rule), ahead, estimate)
+        key = (self._seen, str(rule), ahead, estimate)
         if key not in self._looked:
             values, missing = self._values() if estimate else ({}, " without cross-validation")
             rounds = rounds_of(state, self._ids, values)
@@ -654,11 +653,15 @@ class Session:
 
     def _state(self, mend: bool = False) -> State:
         """The state as the journal has it, read again where another process has added to it."""
-        if self._folder.size() != self._read_bytes:
+        mark = self._folder.mark()
+        if mark != self._seen or mark is None:
             records, good = self._folder.read()
-            if mend and self._folder.size() > good:
+            if mend:
                 self._folder.mend(good)
-            self._replayed, self._read_bytes = replayed(records, self._ids), good
+                mark = self._folder.mark()
+            journal, remedy = self._folder.journal, self._folder.remedy
+            self._replayed = checked_state(records, self._ids, self._space, journal, remedy)
+            self._seen = mark
         return self._replayed
 
     @contextlib.contextmanager
@@ -671,7 +674,7 @@ class Session:
         record = json.loads(dumps(record))  # the state holds what the journal holds
         self._folder.append(record)
         state.apply(record, self._ids)
-        self._read_bytes = self._folder.size()
+        self._seen = self._folder.mark()
 
     def _shown(self, query: Query) -> Query:
         """The query with what there is to look at, and the classes for whoever labels."""

@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoal.disk import cut_torn, locked
+from autoal.errors import RunError, shown
 from autoal.experiment.config import StudyConfig
 from autoal.rng import derive_seed
 
@@ -33,6 +34,24 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Of gain and of seconds."""
 DEATHS = 2
 """A trial whose process dies this often has failed; the first time may have been a neighbour's fault (memory)."""
+
+
+LOG_REMEDY = (
+    "put the file of a backup in its place, or delete it: trials are then counted anew, and those whose cells are there "
+    "need not be computed again"
+)
+
+
+def read_log(path: Path) -> int:
+    """How many trials there are in a log of Optuna's. Raises RunError where it cannot be read."""
+    try:
+        lock: Any = _Lock(path.with_name(".study.lock"))
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        return sum(storage.get_n_trials(study._study_id) for study in storage.get_all_studies())
+    except Exception as error:  # whatever a line that is not as it was written leads to
+        raise RunError(
+            f"{path} cannot be read ({shown(str(error))}); it was changed from outside: {LOG_REMEDY}"
+        ) from error
 
 
 class Book:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from autoal import Session
 from autoal.errors import AutoALError, AutoALWarning, RunError
+from tests.session.forged import forged, head_at
 from tests.session.killed import told
 from tests.session.problems import NAMES, again, begun, named, truth
 
@@ -74,6 +75,7 @@ def test_a_journal_cut_at_any_byte_is_recovered_and_said(tmp_path: Path) -> None
     middle = whole.index(b"\n", len(kept)) + 1
     for end in range(len(kept), len(whole)):
         (session.folder / "journal.jsonl").write_bytes(whole[:end])
+        head_at(session.folder, whole[:end].count(b"\n"))
         if end in (len(kept), middle):
             opened = again(session.folder)
         else:
@@ -99,10 +101,14 @@ def test_a_journal_changed_in_its_middle_is_refused(tmp_path: Path) -> None:
     session.tell("p51", "oak")
     lines = (session.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (session.folder / "journal.jsonl").write_bytes(b"{}}\n" + b"".join(lines))
-    with pytest.raises(RunError, match="line 1"):
+    with pytest.raises(RunError, match="line 1 of 3"):
         again(session.folder)
     (session.folder / "journal.jsonl").write_bytes(b'{"event":"tell","ids":["q7"],"labels":["oak"]}\n')
-    with pytest.raises(RunError, match="does not belong"):
+    with pytest.raises(RunError, match="carries no hash"):
+        again(session.folder)
+    (session.folder / "journal.jsonl").write_bytes(b"".join(lines))
+    forged(session.folder, lambda lines: [{"event": "tell", "ids": ["q7"], "labels": ["oak"]}])
+    with pytest.raises(RunError, match="line 1 holds what does not belong"):
         again(session.folder)
 
 
