@@ -216,18 +216,33 @@ def locked(
     shared: bool = False,
     poll_s: float = 0.1,
     remedy: str = "choose another folder with --out",
+    in_turn: bool = False,
 ) -> Iterator[None]:
     """Holds a lock on `path`, which ends with the process: exclusive, or together with others that share it.
+
+    With `in_turn`, whoever waits comes before the one that has just had it and wants it again; otherwise one process
+    that works without a pause keeps all others out.
 
     The folder has to be there: a lock on one that was moved away would guard nothing, in a new empty one. Raises
     RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
     """
+    deadline = time.monotonic() + wait_s
+    with contextlib.ExitStack() as held, contextlib.ExitStack() as queue:
+        if in_turn:
+            queue.enter_context(_locked(path.with_name(f"{path.name}.turn"), deadline, message, False, 0.01, remedy))
+            poll_s = 0.01  # nobody else does
+        held.enter_context(_locked(path, deadline, message, shared, poll_s, remedy))
+        queue.close()
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path, deadline: float, message: str, shared: bool, poll_s: float, remedy: str) -> Iterator[None]:
     try:
         opened = open(path, "a+")
     except OSError as error:
         raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {remedy}") from error
     with opened as file:
-        deadline = time.monotonic() + wait_s
         while fcntl is not None:
             try:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

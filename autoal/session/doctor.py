@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from autoal.disk import dumps, loads, write_atomic
-from autoal.errors import AutoALError, RunError
+from autoal.errors import AutoALError, AutoALWarning, RunError
 from autoal.journal import Damage, Journal, whole_lines
 from autoal.session.folder import Folder
 from autoal.session.ids import Ids
@@ -62,11 +63,13 @@ def check_session(path: Path) -> Found:
     if whole.error is None and not folder.lines.read().sealed and whole.records:
         found.fine.append("journal: of a version that wrote no hashes, so that a change in it may not show")
     try:
-        folder.load(state.checkpoint, None)
-        found.fine.append(f"checkpoint: {state.checkpoint} can be read")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", AutoALWarning)
+            folder.load(state.checkpoint, None, state.saved)
+        lacks = [str(warning.message) for warning in said if issubclass(warning.category, AutoALWarning)]
+        found.fine.append(f"checkpoint: {lacks[0] if lacks else state.checkpoint + ' can be read'}")
     except AutoALError as error:
         found.wrong.append(f"checkpoint: {error}")
-        found.advice.append("without it the next batch is chosen as if the search had just begun; labels are not lost")
     if manifest["data"]["kind"] == "outside":
         found.fine.append("pool: not in the folder; pass it to Session.open, which compares it")
     else:

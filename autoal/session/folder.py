@@ -5,7 +5,7 @@ manifest.json       what was fixed at the beginning: task, classes, seed, finger
 journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
 journal.head        how many lines that are, and the hash of the last: see autoal.journal
 journal.jsonl.torn  what was cut off its end after a kill, if ever
-checkpoints/<name>  what the search remembers, as AutoAL.save writes it; the latest two
+checkpoints/<name>  what the search remembers, as AutoAL.save writes it: at the start, and the latest two
 X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
 ```
 
@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoal.disk import cut_torn, digest, dumps, loads, locked, sync_folder, write_atomic
-from autoal.errors import AutoALWarning, DataMissing, InvalidInput, RunError, shown
+from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, RunError, shown
 from autoal.journal import Journal, owner_of
 from autoal.session.ids import Ids
 from autoal.session.manifest import check_manifest
@@ -159,7 +159,8 @@ class Folder:
         the folder is no longer that of the session that was opened."""
         self.check()  # first, for a lock is a file: in a folder of somebody else's it would be one too many
         message = f"another process is writing to {self.path}; wait until it is done, then do the same again"
-        with locked(self.path / ".lock", WAIT_S if wait_s is None else wait_s, message, remedy=REMEDY):
+        wait_s = WAIT_S if wait_s is None else wait_s
+        with locked(self.path / ".lock", wait_s, message, remedy=REMEDY, in_turn=True):
             self.check()
             yield
 
@@ -224,8 +225,9 @@ class Folder:
 
     # --- what the search remembers ----------------------------------------------------------------------------
 
-    def save(self, selector: AutoAL, name: str) -> None:
-        """A checkpoint, whole or absent. One of that name, left by a call that was killed, is replaced."""
+    def save(self, selector: AutoAL, name: str) -> str:
+        """A checkpoint, whole or absent, and the digest of what is in it. One of that name, left by a call that was
+        killed, is replaced."""
         target = self.path / "checkpoints" / name
         made = target.with_name(f".{name}.{secrets.token_hex(4)}")
         self.check()
@@ -236,8 +238,11 @@ class Folder:
             shutil.rmtree(target)
         os.rename(made, target)
         sync_folder(target.parent)
+        return _digest(target)
 
-    def load(self, name: str, model: Any) -> AutoAL:
+    def load(self, name: str, model: Any, written: str | None = None) -> AutoAL:
+        """What `save` kept under that name, where it is what was `written`. Where there is no such checkpoint any more,
+        as with a journal that was put back, that of the beginning, which is said."""
         from autoal.selectors import AutoAL
 
         if not CHECKPOINT.fullmatch(str(name)):
@@ -245,7 +250,30 @@ class Folder:
                 f"{self.journal} names a checkpoint {shown(name)}, which is none of this session's; the file was "
                 f"changed from outside: {self.remedy}"
             )
-        return AutoAL.load(self.path / "checkpoints" / name, model=model)
+        folder = self.path / "checkpoints" / name
+        if not folder.exists() and name != "start":
+            if not (folder.parent / "start").is_dir():
+                raise RunError(
+                    f"{folder} is gone, and so is the one that the session began with: put the folder `checkpoints` of "
+                    "a backup in its place; without one begin a session anew, and tell it the labels.csv of this one's "
+                    "report"
+                )
+            warnings.warn(
+                f"{folder} is gone, as where an earlier journal was put back: what the search had learned is lost, and "
+                "it chooses as if the search had just begun, from all labels that there are",
+                AutoALWarning,
+                stacklevel=2,
+            )
+            return self.load("start", model)
+        try:
+            if written is not None and _digest(folder) != written:
+                raise RunError("it is not as it was written")
+            return AutoAL.load(folder, model=model)
+        except (AutoALError, OSError) as error:
+            remedy = "put that of a backup in its place"
+            if name != "start":
+                remedy += ", or remove it: then the search begins anew, and no label is lost"
+            raise RunError(f"{folder} cannot be read ({error}); it was changed from outside: {remedy}") from error
 
     def forget(self, *kept: str) -> None:
         """Removes every checkpoint but these, and nothing else that may lie beside them."""
@@ -315,6 +343,12 @@ def _marked(old: Path, path: Path) -> bool:
         return (old / MARK).read_text(encoding="utf-8") == _mark(path)
     except (OSError, ValueError):
         return False
+
+
+def _digest(folder: Path) -> str:
+    """Of the files in a checkpoint."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return digest(b"".join(f"{path.name}\n".encode() + digest(path.read_bytes()).encode() for path in files))
 
 
 def _sync(folder: Path) -> None:

@@ -36,6 +36,7 @@ class Ask(_Line):
     given: list[StrictStr] = []
     diagnostics: dict[str, Any] = {}
     checkpoint: Any = "start"  # its name is checked where it is looked for
+    saved: StrictStr | None = None
     seconds: Number = None
     model: dict[str, Any] | None = None
     versions: dict[str, Any] = {}

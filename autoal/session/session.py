@@ -32,7 +32,7 @@ from autoal.session.creating import make_session, now, package_versions
 from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.exports import read_answers
 from autoal.session.fitting import Known, Trained, check_can_fit, kept, lacks_model, trained
-from autoal.session.folder import Folder
+from autoal.session.folder import WAIT_S, Folder
 from autoal.session.inputs import load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace, nearly_alike
 from autoal.session.names import alike, says_alike
@@ -48,6 +48,9 @@ from autoal.strategies.base import check_batch_size
 from autoal.tasks import show_pool
 
 __all__ = ["Session"]
+
+TRIES = 2
+"""How often a batch is chosen again because its points were answered meanwhile, before others have to wait."""
 
 
 class Session:
@@ -178,29 +181,45 @@ class Session:
     def ask(self, batch_size: int, *, embeddings: Any = None, probs: Any = None) -> Query:
         """The `batch_size` points to label next, none of which is labeled, pending or skipped.
 
-        It is in the journal when this returns; `pending_query()` gives it again. `embeddings` (n, D) and `probs` (n, C)
-        take the place of the model's, as in `AutoAL.fit_query`. With fewer than two labels, or two classes, there is
-        nothing to learn from: then the batch is the most typical points of clusters of the inputs (TypiClust), and
-        `diagnostics["cold_start"]` says so.
+        It is in the journal when this returns; `pending_query()` gives it again. Other processes may tell answers while
+        it is being chosen: it is the one that the labels at the beginning lead to. `embeddings` (n, D) and `probs`
+        (n, C) take the place of the model's, as in `AutoAL.fit_query`. With fewer than two labels, or two classes,
+        there is nothing to learn from: then the batch is the most typical points of clusters of the inputs (TypiClust),
+        and `diagnostics["cold_start"]` says so.
 
         Raises PoolExhausted where fewer points are left, InvalidInput where the session's model was not passed to
         `open`, and whatever `fit_query` raises; then nothing is written.
         """
         batch_size = integer(batch_size, "batch_size")
-        with self._writing() as state:
-            left = len(self) - state.taken
-            if batch_size > left:
-                raise PoolExhausted(
-                    f"got batch_size={batch_size}, but {left} of {len(self)} points are left: {len(state.labels)} are "
-                    f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
-                )
-            check_batch_size(batch_size, left)
-            asked = self._asking(state).ask(
-                batch_size, model=self._model, device=self._device, progress=self._progress, embeddings=embeddings,
-                probs=probs,
-            )  # fmt: skip
-            self._keep(asked, state)
+        with choosing(self._folder, WAIT_S):
+            asked = None
+            for tries in range(TRIES, -1, -1):
+                with contextlib.ExitStack() as held:
+                    state = held.enter_context(self._writing())
+                    self._check_left(batch_size, state)
+                    if tries:  # others may answer while it is chosen; after some rounds of that they have to wait
+                        held.close()
+                    asked = self._asking(state).ask(
+                        batch_size, model=self._model, device=self._device, progress=self._progress,
+                        embeddings=embeddings, probs=probs,
+                    )  # fmt: skip
+                    latest = state if not tries else held.enter_context(self._writing())
+                    if latest.lines > state.lines:
+                        if len(latest.asks) > len(state.asks) or not latest.open(asked.query.indices.tolist()):
+                            continue
+                        asked = asked._replace(record={**asked.record, "lines": state.lines})
+                    self._keep(asked, latest)
+                    break
         return self._shown(asked.query)
+
+    def _check_left(self, batch_size: int, state: State) -> None:
+        left = len(self) - state.taken
+        if batch_size > left:
+            raise PoolExhausted(
+                f"got batch_size={batch_size}, but {left} of {len(self)} points are left: {len(state.labels)} are "
+                f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
+            )
+        check_batch_size(batch_size, left)
 
     def ask_ahead(self, batch_size: int) -> Query | None:
         """The next batch, once half of the latest one has an answer; None before, and where no point is left.
@@ -649,7 +668,7 @@ class Session:
         before = state.checkpoint
         asked.remember(self._folder)
         self._write(asked.record, state)
-        self._folder.forget(before, state.checkpoint)
+        self._folder.forget("start", before, state.checkpoint)
 
     def _state(self, mend: bool = False) -> State:
         """The state as the journal has it, read again where another process has added to it."""

@@ -78,13 +78,21 @@ class State:
         self.answers: list[Before] = []
         """What each answer that still stands replaced, in the order they were given; not of the labels that a session
         began with."""
+        self.lines = 0
+        """Of the journal, that this is the state after."""
         self.checkpoint = "start"
         """Name of what the search remembers."""
+        self.saved: str | None = None
+        """Its digest, where the journal holds one."""
 
     @property
     def taken(self) -> int:
         """Points that will not be asked for as things stand."""
         return len(self.labels) + len(self.skipped) + len(self.pending)
+
+    def open(self, rows: Iterable[int]) -> bool:
+        """Whether none of these points has an answer or is waited for."""
+        return not any(row in self.labels or row in self.skipped or row in self.pending for row in rows)
 
     @property
     def rejected(self) -> list[int]:
@@ -98,6 +106,7 @@ class State:
 
     def apply(self, record: Record, ids: Ids) -> None:
         """One line of the journal. Raises RunError for a line that does not belong to this pool."""
+        self.lines += 1
         try:
             rows = _rows(record, ids)
             if record["event"] == "ask":
@@ -106,7 +115,8 @@ class State:
                 self.pending.update(dict.fromkeys(rows, len(self.asks)))
                 self.asked.update(dict.fromkeys(rows, len(self.asks)))
                 self.asks.append(record)
-                self.checkpoint = record.get("checkpoint", self.checkpoint)
+                if record.get("checkpoint", self.checkpoint) != self.checkpoint:
+                    self.checkpoint, self.saved = record["checkpoint"], record.get("saved")
                 return
             if record["event"] == "undo":
                 if rows != self.latest(len(rows)):

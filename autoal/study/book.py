@@ -37,8 +37,8 @@ DEATHS = 2
 
 
 LOG_REMEDY = (
-    "put the file of a backup in its place, or delete it: trials are then counted anew, and those whose cells are there "
-    "need not be computed again"
+    "put the file of a backup in its place, or delete it: trials are then counted anew, and cells that are there need "
+    "not be computed again"
 )
 
 

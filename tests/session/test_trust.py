@@ -72,7 +72,7 @@ def test_folders_of_the_users_among_checkpoints_stay(tmp_path: Path) -> None:
     (session.folder / "checkpoints" / ".round-0007.0123abcd").mkdir()  # what a kill leaves of one of ours
     for _ in range(3):
         session.ask(3)
-    kept = {"round-0000-good", "mine", ".mine.0123abcd", "startled", "round-0001", "round-0002"}
+    kept = {"round-0000-good", "mine", ".mine.0123abcd", "startled", "start", "round-0001", "round-0002"}
     assert set(os.listdir(session.folder / "checkpoints")) == kept
 
 
@@ -292,3 +292,63 @@ def test_a_partial_file_that_is_there_is_not_written_over(
     with pytest.raises(FileExistsError):
         write_atomic(tmp_path / "new", "content")
     assert (tmp_path / "foreseen").read_text() == "mine"
+
+
+# --- remedies that messages name ------------------------------------------------------------------------------
+
+
+def test_a_journal_of_an_earlier_round_goes_on(tmp_path: Path) -> None:
+    """With the head of that day, as a backup of the folder has it; its checkpoints are long gone."""
+    session = told(tmp_path / "s")
+    files = [session.folder / name for name in ("journal.jsonl", "journal.head")]
+    session.ask(3)
+    session.ask(3)
+    backup = [path.read_bytes() for path in files]
+    pending = session.pending
+    for _ in range(3):
+        session.ask(3)
+    for path, content in zip(files, backup, strict=True):
+        path.write_bytes(content)
+    opened = again(session.folder)
+    assert opened.pending == pending and opened.n_rounds == 2
+    with pytest.warns(AutoALWarning, match="as if the search had just begun"):
+        batch = opened.ask(3)
+    assert not set(batch.ids) & set(pending)
+    assert len(again(session.folder).ask(3)) == 3  # from its own checkpoint, without a word
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "a file gone", "another one"])
+def test_a_checkpoint_that_is_not_as_it_was_written_is_refused(tmp_path: Path, how: str) -> None:
+    session = told(tmp_path / "s")
+    session.ask(3)
+    session.ask(3)
+    checkpoint = session.folder / "checkpoints" / "round-0001"
+    path = checkpoint / "selector.json"
+    content = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(content[:-9])
+    elif how == "flipped":
+        path.write_bytes(content.replace(b"0.", b"1.", 1))
+    elif how == "a file gone":
+        path.unlink()
+    else:
+        shutil.copy(session.folder / "checkpoints" / "round-0000" / "selector.json", path)
+        path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(RunError, match=r"round-0001 cannot be read.*or remove it"):
+        session.ask(3)
+    shutil.rmtree(checkpoint)  # as the message says
+    with pytest.warns(AutoALWarning, match="as if the search had just begun"):
+        assert len(session.ask(3)) == 3
+
+
+def test_a_session_of_version_0_1_0_whose_first_checkpoint_is_gone_says_what_to_do(tmp_path: Path) -> None:
+    session = told(tmp_path / "s")
+    session.ask(3)
+    shutil.rmtree(session.folder / "checkpoints" / "start")
+    shutil.rmtree(session.folder / "checkpoints" / "round-0000")
+    with pytest.raises(RunError, match=r"labels\.csv of this one's report"):
+        session.ask(3)
+    session.report(estimate=False)
+    fresh = begun(tmp_path / "new")  # as the message says
+    fresh.tell_file(session.folder / "labels.csv")
+    assert fresh.labeled == session.labeled and len(fresh.ask(3)) == 3
