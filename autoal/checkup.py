@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.errors import DataMissing
+from autoal.terminal import Console
 
 __all__ = ["check_folder"]
 

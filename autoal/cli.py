@@ -1,7 +1,7 @@
 """The command line. Every command says what it will do, shows progress, and answers with an exit code.
 
 0: done. 1: cells of a run failed, or something we did not expect. 2: an argument, a config or a file is wrong.
-130: interrupted; the same command goes on.
+130: interrupted; the same command goes on. A reader that stops reading (`| head`) changes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -25,6 +24,7 @@ from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
 from autoal.labeling.command import label
 from autoal.labeling.serve_commands import serve
 from autoal.session import after, commands
+from autoal.terminal import INTERRUPTED, STOPPED, Console, flush_output, prepare_output
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
@@ -42,7 +42,6 @@ app = typer.Typer(
 )
 FAILED = 1
 WRONG = 2
-INTERRUPTED = 130
 
 ConfigPath = Annotated[Path, typer.Argument(help="TOML file, as in configs/.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="First seed; as many follow as there are now.", min=0)]
@@ -61,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before torch and BLAS are loaded: cells run in processes of one thread, and idle threads only get in the way.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    prepare_output()
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
     def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
@@ -76,12 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print(f"[red]error:[/] {escape(str(error))}")
         return WRONG
     except KeyboardInterrupt:
-        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
+        errors.print(STOPPED)
         return INTERRUPTED
+    except MemoryError:
+        errors.print("[red]error:[/] memory ran out; what was finished is kept: free some, or take less at a time")
+        return FAILED
+    except BrokenPipeError:
+        return FAILED  # whoever would read about it is gone
+    except OSError as error:
+        where = f": {error.filename}" if error.filename is not None else ""
+        said = f"{error.strerror or error}{where}; what was finished is kept, and the same command goes on from there"
+        errors.print(f"[red]error:[/] {escape(said)}")
+        return FAILED
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has met the interrupt first
+            errors.print(STOPPED)
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else FAILED
     finally:
         warnings.showwarning = original
+        flush_output()
     return 0
 
 

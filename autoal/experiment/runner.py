@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autoal.compute import resolve_device
-from autoal.disk import differences
+from autoal.disk import differences, loads
 from autoal.errors import AutoALWarning, ConfigError, DataMissing, RunError, UnknownName
 from autoal.experiment.cell import Cell, MakeSelector, cells_of, is_finished
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, parse_config
@@ -238,14 +238,15 @@ def config_of_manifest(path: str | Path) -> ExperimentConfig:
     """
     path = Path(path)
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = loads(path.read_bytes())
     except OSError as error:
         raise DataMissing(
             f"got manifest {str(path)!r}, which cannot be read ({error.strerror}); wanted the manifest.json of a run"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(manifest, dict) or not {"config", "data"} <= manifest.keys():
+    wanted = isinstance(manifest, dict) and all(isinstance(manifest.get(part), dict) for part in ("config", "data"))
+    if not wanted:
         raise ConfigError(f"{path}: got JSON without config and data; wanted the manifest.json of a run")
     reference = {"reference": manifest["reference"]} if "reference" in manifest else {}
     rules = {"stopping": manifest.get("stopping", [])}

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.session.commands import Folder, standing
+from autoal.terminal import Console
 
 __all__ = ["predict", "suspects", "undo"]
 

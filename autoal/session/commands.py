@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.errors import DataMissing, InvalidInput
 from autoal.session.folder import is_session
+from autoal.terminal import Console
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     import pandas as pd

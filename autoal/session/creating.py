@@ -119,7 +119,10 @@ def now() -> str:
 
 def _prices(costs: Any, n: int) -> np.ndarray:
     try:
-        values = np.asarray(costs, dtype=np.float64)
+        values = np.asarray(costs)
+        if values.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        values = values.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"costs cannot be read as numbers ({error}); wanted {n} positive prices") from error
     if values.shape != (n,) or not (np.isfinite(values) & (values > 0)).all():

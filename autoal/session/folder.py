@@ -15,7 +15,6 @@ A line counts once its newline is on the disk; it is written before the call tha
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -26,17 +25,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from autoal.disk import cut_torn, digest, dumps, loads, locked, sync_folder, write_atomic
 from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, RunError, shown
 from autoal.journal import Journal, owner_of
-from autoal.session.ids import Ids
-from autoal.session.manifest import check_manifest
 
 if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
+    from numpy.typing import NDArray
+
     from autoal.selectors import AutoAL
+    from autoal.session.ids import Ids
 
 __all__ = ["Folder", "being_made", "is_session"]
 
@@ -89,6 +86,8 @@ class Folder:
             ) from error
         if not isinstance(manifest, dict) or manifest.get("kind") != "session":
             raise DataMissing(f"{self.path} holds no session; make one with Session.create, or `autoal query --pool`")
+        from autoal.session.manifest import check_manifest
+
         check_manifest(manifest, path)
         if self._opened is None:
             self._opened = content
@@ -96,6 +95,8 @@ class Folder:
 
     def ids(self, manifest: Record) -> Ids:
         """The ids of the rows. Raises RunError where they are not those of then."""
+        from autoal.session.ids import Ids
+
         rows = int(manifest["data"]["rows"])
         if not manifest["ids"]:
             return Ids(None, rows)
@@ -122,12 +123,14 @@ class Folder:
         """The price of each row, where there are any. Raises RunError where they are not those of then."""
         if not manifest["costs"]:
             return None
+        from autoal.data.reading import read_array
+
         path = self.path / "costs.npy"
         try:
             content = path.read_bytes()
             self.check_file("costs.npy", content, manifest)
-            return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
+            return read_array(content, path)
+        except (OSError, InvalidInput) as error:
             raise RunError(
                 f"{path} cannot be read ({shown(str(error))}): put the file of a backup in its place"
             ) from error

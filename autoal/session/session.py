@@ -33,12 +33,13 @@ from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.exports import read_answers
 from autoal.session.fitting import Known, Trained, check_can_fit, kept, lacks_model, trained
 from autoal.session.folder import WAIT_S, Folder
-from autoal.session.inputs import load_inputs, same_inputs
+from autoal.session.inputs import file_of, load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace, nearly_alike
 from autoal.session.names import alike, says_alike
 from autoal.session.outlook import MOMENTS, Outlook, outlook_of
 from autoal.session.predictions import check_out, predictions, write_frame
 from autoal.session.settling import settle
+from autoal.session.stamps import check_stamp, mark_of
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, checked_state, replayed
 from autoal.session.suspects import NO_PROBABILITIES, find_suspects
 from autoal.session.votes import check_on_conflict
@@ -88,6 +89,7 @@ class Session:
         self._space = LabelSpace(self._manifest["task"], self._manifest["classes"])
         self._ids = folder.ids(self._manifest)
         self._rows: Any = None
+        self._given, self._pool_mark = False, None
         self._files_of = functools.cache(picture_files)
         self._replayed = State()
         self._seen: Any = self  # no mark of a journal: it has not been read
@@ -139,7 +141,9 @@ class Session:
             strict=strict, encoder=encoder,
         )  # fmt: skip
         session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
-        session._rows = rows
+        about = session._manifest["data"]
+        session._rows, session._given = rows, about["kind"] != "path"
+        session._pool_mark = None if session._given else mark_of(Path(about["path"]))
         return session
 
     @classmethod
@@ -165,7 +169,10 @@ class Session:
         check_encoder(encoder)
         session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
         if X is not None:
-            session._rows = same_inputs(as_rows(X), session._manifest["data"], session._folder.path)
+            about = session._manifest["data"]
+            if isinstance(X, str | os.PathLike):
+                check_stamp(Path(X).expanduser(), about.get("file"), session._folder.path)
+            session._rows, session._given = same_inputs(as_rows(X), about, session._folder.path), True
             session._rows.use(encoder)
         with contextlib.suppress(AutoALError):  # another process writes, or the folder is read-only: nothing to mend
             with session._folder.lock(wait_s=0.0):
@@ -444,7 +451,7 @@ class Session:
         other = type(self)(
             self._folder, model=self._model, encoder=self._encoder, device=self._device, progress=self._progress
         )
-        other._rows = self._rows
+        other._rows, other._given, other._pool_mark = self._rows, self._given, self._pool_mark
         return other
 
     def training_set(self) -> tuple[np.ndarray, np.ndarray]:
@@ -737,9 +744,13 @@ class Session:
         return trained(self._inputs(), known, model=self._model, device=self._own_device, seed=seed)
 
     def _pool(self) -> Rows:
-        if self._rows is None:
+        path = None if self._given else file_of(self._manifest["data"], self._folder.path)
+        mark = None if path is None else mark_of(path)
+        if self._rows is None or (path is not None and mark != self._pool_mark):
+            # Again where it was written to meanwhile: what is mapped of a file that has shrunk ends the process.
             self._rows = load_inputs(self._manifest["data"], self._folder.path)
             self._rows.use(self._encoder)
+            self._pool_mark = mark
         return self._rows
 
     def _inputs(self) -> Rows:
