@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives its exit code. Errors raised on purpose become one line; others stay whole."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # before or after the command itself
+        sys.stderr.write(f"{STOPPED}\n")
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # Before torch and BLAS are loaded: cells run in processes of one thread, and idle threads only get in the way.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")

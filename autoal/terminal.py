@@ -8,7 +8,7 @@ import sys
 
 import rich.console
 
-__all__ = ["INTERRUPTED", "STOPPED", "Console", "flush_output", "prepare_output"]
+__all__ = ["INTERRUPTED", "STOPPED", "Console", "flush_output", "prepare_output", "write_out"]
 
 INTERRUPTED = 130
 STOPPED = "interrupted; what was finished is kept, and the same command goes on from there"
@@ -36,6 +36,15 @@ def prepare_output() -> None:
         encoding = str(getattr(stream, "encoding", None) or "").lower().replace("-", "")
         if encoding != "utf8" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def write_out(text: str) -> None:
+    """Text for the standard output as it is, a table for another program."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
 
 
 def flush_output() -> None:

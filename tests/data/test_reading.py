@@ -115,7 +115,7 @@ def test_an_archive_that_unpacks_to_more_than_memory_holds(tmp_path: Path, monke
     (tmp_path / "a.npz").write_bytes(npz(X=npy(np.zeros((1000, 1000))), y=npy(np.arange(1000) % 2)))
     assert len(read_archive(tmp_path / "a.npz", "a").X) == 1000
     monkeypatch.setattr("autoal.data.reading.memory_there", lambda: 2**20)
-    with pytest.raises(InvalidInput, match="and memory has 1,048,576.*save the large array as .npy"):
+    with pytest.raises(InvalidInput, match=r"and memory has 1,048,576.*save the large array as .npy"):
         read_archive(tmp_path / "a.npz", "a")
 
 
