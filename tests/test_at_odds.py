@@ -203,8 +203,9 @@ def test_a_terminal_without_the_letters(here: Path, name: str, monkeypatch: pyte
     """LANG=C, as cron has it, and no terminal at all."""
     monkeypatch.chdir(here)
     out, error = io.BytesIO(), io.BytesIO()
-    for stream, place in (("stdout", out), ("stderr", error)):
-        monkeypatch.setattr(sys, stream, io.TextIOWrapper(place, encoding="ascii", errors="strict"))
+    streams = [io.TextIOWrapper(place, encoding="ascii", errors="strict") for place in (out, error)]
+    for name_of, stream in zip(("stdout", "stderr"), streams, strict=True):
+        monkeypatch.setattr(sys, name_of, stream)
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
         code = main(COMMANDS[name])

@@ -23,7 +23,7 @@ from autoal.experiment.job import Job, Travelling
 from autoal.experiment.progress import Ledger, OnProgress
 from autoal.experiment.shards import Shard, compile_journal
 from autoal.experiment.store import RunStore, early_key
-from autoal.experiment.task import dataset_fingerprint
+from autoal.experiment.task import dataset_contents, dataset_fingerprint
 from autoal.experiment.task_models import check_model
 from autoal.experiment.workers import run_in_processes
 
@@ -223,6 +223,7 @@ def manifest_of(config: ExperimentConfig) -> dict[str, Any]:
         "reference": config.compared_with(),
         "stopping": list(config.stopping),
         "data": {spec.label: dataset_fingerprint(spec) for spec in config.datasets},
+        "contents": {spec.label: dataset_contents(spec) for spec in config.datasets},
         "device": str(resolve_device(config.device)),
         "versions": versions(),
         "platform": platform.platform(),
@@ -252,7 +253,10 @@ def config_of_manifest(path: str | Path) -> ExperimentConfig:
     rules = {"stopping": manifest.get("stopping", [])}
     config = parse_config({**manifest["config"], **reference, **rules}, where=str(path))
     now = json.loads(json.dumps(manifest_of(config)))
-    if changes := differences(manifest["data"], now["data"], "data"):
+    changes = differences(manifest["data"], now["data"], "data")
+    if isinstance(manifest.get("contents"), dict):  # earlier versions looked at 64 rows
+        changes += differences(manifest["contents"], now["contents"], "contents")
+    if changes:
         shown = "\n  ".join(changes)
         raise RunError(
             f"{path} was made from other data:\n  {shown}\n"

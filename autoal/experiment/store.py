@@ -227,7 +227,8 @@ class RunStore:
             old = loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise RunError(f"{path} cannot be read; choose another folder with --out") from error
-        changes = [line for part in ("config", "data") for line in differences(old.get(part), manifest[part], part)]
+        parts = ["config", "data", *(["contents"] if {"contents"} <= old.keys() & manifest.keys() else [])]
+        changes = [line for part in parts for line in differences(old.get(part), manifest[part], part)]
         if changes:
             shown = "\n  ".join(changes[:8])
             raise RunError(

@@ -315,7 +315,8 @@ def flips(count: int, seed: int, place: Path) -> Outcome:
             path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
             word, _ = look()
             cut_off = path == cell and at == len(whole) - 1  # its last newline: that round is computed again, the same
-            found.counts[f"{path.name if path != cell else 'a cell'}: {'computed again' if cut_off else word}"] += 1
+            of = "a cell" if path == cell else path.name if path.parent == folder else "the journal of a run"
+            found.counts[f"{of}: {'computed again' if cut_off else word}"] += 1
             if word != "refused" and not cut_off:
                 found.faults.append(f"{path.name}, bit {bit} of byte {at}: {word}")
         path.write_bytes(whole)
