@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ except ImportError:  # pragma: no cover - Windows: nothing guards against two wr
 __all__ = [
     "append_bytes",
     "append_line",
+    "clear_leftovers",
     "cut_torn",
     "differences",
     "digest",
@@ -39,6 +41,9 @@ __all__ = [
 ]
 
 Record = dict[str, Any]
+LEFTOVER = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
+"""Name of a partial file, as `_beside` makes it."""
+DAY_S = 86_400.0
 
 
 def write_atomic(path: Path, content: str | bytes, sync: bool = True, folder: bool = True) -> None:
@@ -82,6 +87,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes the partial files that killed writers left in a folder: by their exact form, and a day old at least, since
+    one that is being written is there for a moment."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if LEFTOVER.fullmatch(path.name) and time.time() - path.lstat().st_mtime > DAY_S:
+                path.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:

@@ -148,6 +148,8 @@ class Journal:
         self.path, self.owner, self.remedy, self.head, self.plain = path, owner, remedy, head, plain
         self._end: tuple[Any, int, str, bool] | None = None
         """File, number of lines, hash of the last one and whether any is sealed, when it was last read or written."""
+        self._said: tuple[int, str] | None = None
+        """What the head says, as far as is known."""
 
     def mark(self) -> Any:
         """Something that is another once the file was written to or replaced."""
@@ -163,6 +165,7 @@ class Journal:
         mark = self.mark()
         content = self.path.read_bytes() if mark is not None else b""
         found = read_lines(content, self.path, self.owner, self.remedy, plain=self.plain)
+        self._said = None
         if self.head is not None and (head is not None or found.sealed or not self.plain):
             self._check_head(found, content, head)
         self._end = mark, len(found.records), found.hash, found.sealed
@@ -182,7 +185,7 @@ class Journal:
 
     def settle(self) -> None:
         """Brings the head up to the latest line. The caller holds the lock."""
-        if self.head is None or self._end is None or not self._end[3]:
+        if self.head is None or self._end is None or not self._end[3] or self._said == self._end[1:3]:
             return
         # Where this fails, as on a full disk, the line is there all the same; the next one brings the head up to it.
         with contextlib.suppress(OSError):
@@ -204,6 +207,7 @@ class Journal:
         if self.head is not None:
             content = dumps({"of": self.owner, "lines": lines, "hash": last})
             write_atomic(self.head, content + "\n", folder=False)
+            self._said = lines, last
 
     def _check_head(self, found: Read, content: bytes, head: bytes | None) -> None:
         there = len(found.records)
@@ -231,6 +235,7 @@ class Journal:
                 f"outside, or is from a backup of another day: {self.remedy}",
                 there + 1,
             )
+        self._said = lines, last
 
 
 def _hash_at(found: Read, content: bytes, lines: int) -> str:

@@ -28,7 +28,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from autoal.disk import append_line, cut_torn, differences, dumps, loads, locked, read_jsonl, write_atomic
+from autoal.disk import (
+    append_line,
+    clear_leftovers,
+    cut_torn,
+    differences,
+    dumps,
+    loads,
+    locked,
+    read_jsonl,
+    write_atomic,
+)
 from autoal.errors import AutoALWarning, RunError, shown
 from autoal.experiment.lines import check_round, write_run
 from autoal.journal import Journal
@@ -220,6 +230,8 @@ class RunStore:
         manifest = json.loads(dumps(manifest))
         # Shards may begin at the same moment: the first writes, the others compare.
         with locked(self.folder / ".manifest.lock", 30.0, f"{path} is held by another process"):
+            for folder in (self.folder, self.cells):
+                clear_leftovers(folder)
             if not path.exists():
                 write_atomic(path, json.dumps(manifest, indent=2) + "\n")
                 return

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoal.disk import cut_torn, digest, dumps, loads, locked, sync_folder, write_atomic
+from autoal.disk import clear_leftovers, cut_torn, digest, dumps, loads, locked, sync_folder, write_atomic
 from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, RunError, shown
 from autoal.journal import Journal, owner_of
 
@@ -220,6 +220,7 @@ class Folder:
                 stacklevel=2,
             )
         self.lines.settle()
+        clear_leftovers(self.path)
 
     def append(self, record: Record) -> None:
         """One line more, on the disk when this returns. The caller holds the lock."""

@@ -294,6 +294,24 @@ def test_a_partial_file_that_is_there_is_not_written_over(
     assert (tmp_path / "foreseen").read_text() == "mine"
 
 
+def test_what_killed_writers_left_is_taken_away_after_a_day(tmp_path: Path) -> None:
+    session = told(tmp_path / "s")
+    names = (
+        ".labels.csv.123-0123abcd.tmp",
+        ".report.html.9-89abcdef.tmp",
+        ".mine.tmp",
+        "notes.tmp",
+        ".x.1-0123abcg.tmp",
+    )
+    for name in names:
+        (session.folder / name).write_text("half")
+        os.utime(session.folder / name, (0, 0))
+    (session.folder / ".labels.csv.7-0123abcd.tmp").write_text("being written")
+    again(session.folder)
+    assert not any((session.folder / name).exists() for name in names[:2])
+    assert all((session.folder / name).exists() for name in (*names[2:], ".labels.csv.7-0123abcd.tmp"))
+
+
 # --- remedies that messages name ------------------------------------------------------------------------------
 
 
