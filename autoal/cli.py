@@ -1,13 +1,14 @@
 """The command line. Every command says what it will do, shows progress, and answers with an exit code.
 
 0: done. 1: cells of a run failed, or something we did not expect. 2: an argument, a config or a file is wrong.
-130: interrupted; the same command goes on.
+130: interrupted; the same command goes on. A reader that stops reading (`| head`) changes nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -25,6 +25,7 @@ from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
 from autoal.labeling.command import label
 from autoal.labeling.serve_commands import serve
 from autoal.session import after, commands
+from autoal.terminal import INTERRUPTED, STOPPED, Console, flush_output, prepare_output
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
@@ -42,7 +43,6 @@ app = typer.Typer(
 )
 FAILED = 1
 WRONG = 2
-INTERRUPTED = 130
 
 ConfigPath = Annotated[Path, typer.Argument(help="TOML file, as in configs/.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="First seed; as many follow as there are now.", min=0)]
@@ -58,9 +58,18 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives its exit code. Errors raised on purpose become one line; others stay whole."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # before or after the command itself
+        sys.stderr.write(f"{STOPPED}\n")
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # Before torch and BLAS are loaded: cells run in processes of one thread, and idle threads only get in the way.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    prepare_output()
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
     def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
@@ -76,12 +85,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print(f"[red]error:[/] {escape(str(error))}")
         return WRONG
     except KeyboardInterrupt:
-        errors.print("interrupted; what was finished is kept, and the same command goes on from there")
+        errors.print(STOPPED)
         return INTERRUPTED
+    except MemoryError:
+        errors.print("[red]error:[/] memory ran out; what was finished is kept: free some, or take less at a time")
+        return FAILED
+    except BrokenPipeError:
+        return FAILED  # whoever would read about it is gone
+    except OSError as error:
+        where = f": {error.filename}" if error.filename is not None else ""
+        said = f"{error.strerror or error}{where}; what was finished is kept, and the same command goes on from there"
+        errors.print(f"[red]error:[/] {escape(said)}")
+        return FAILED
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer has met the interrupt first
+            errors.print(STOPPED)
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else FAILED
     finally:
         warnings.showwarning = original
+        flush_output()
     return 0
 
 
@@ -223,7 +245,7 @@ def outlook(
 
 
 def _stops(run: Path, rule: str | None) -> None:
-    from autoal.disk import read_jsonl
+    from autoal.experiment.lines import read_run
     from autoal.experiment.store import RunStore
     from autoal.report.stopping import chosen_rules, rule_table, stops
     from autoal.report.tables import read_journal, rich_table
@@ -233,7 +255,7 @@ def _stops(run: Path, rule: str | None) -> None:
     read_journal(run)  # says what is wrong where there is none
     further = [*manifest.get("stopping", []), *([rule] if rule is not None else [])]
     focus = str(manifest["focus"])
-    found = stops(read_jsonl(run / "journal.jsonl")[0], chosen_rules(map(parse_rule, further)), focus)
+    found = stops(read_run(run), chosen_rules(map(parse_rule, further)), focus)
     console = _tables_console()
     console.print(rich_table(rule_table(found), f"where each rule would have stopped {focus}", console.width))
     console.print("points lost: value at the end of the run less the value at the stop; 90 %: of nine in ten cells")
@@ -345,8 +367,14 @@ def strategies(
         )
 
 
-@app.command(short_help="Device, versions, and the memory a pool takes.")
+@app.command(short_help="What is wrong: with a folder, or with this machine.")
 def doctor(
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a session, a run or a study.", show_default=False)
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Of RUN: go on from what can be saved; the rest is kept beside it.")
+    ] = False,
     pool: Annotated[int, typer.Option(help="N, points in the pool.", min=1)] = 50_000,
     dim: Annotated[int, typer.Option(help="D, width of the embedding.", min=1)] = 512,
     classes: Annotated[int, typer.Option(help="C, classes.", min=2)] = 10,
@@ -355,10 +383,20 @@ def doctor(
     device: Device = None,
     seed: Annotated[int, typer.Option(help="Seed of the numbers the check draws.", min=0)] = 0,
 ) -> None:
-    """What this machine has, whether it works, and the memory a pool would take.
+    """With RUN: whether its files are as they were written, and what can be saved. Without: what this machine has,
+    whether it works, and the memory a pool would take.
 
+    Example: autoal doctor runs/leaves
     Example: autoal doctor --pool 1000000 --dim 512 --batch-size 10000
     """
+    if run is not None:
+        from autoal.checkup import check_folder
+
+        if not check_folder(run, keep):
+            raise typer.Exit(FAILED)
+        return
+    if keep:
+        raise InvalidInput("--keep is for a folder; name one, as in autoal doctor runs/leaves --keep")
     import torch
 
     from autoal.compute import peak_bytes, resolve_device
@@ -464,6 +502,7 @@ def _compare(
 
 def _report(folder: Path) -> None:
     from autoal.disk import read_jsonl, write_atomic
+    from autoal.experiment.lines import read_run
     from autoal.experiment.shards import compile_journal, missing_cells
     from autoal.experiment.store import RunStore
     from autoal.report.curves import learning_curves
@@ -494,7 +533,7 @@ def _report(folder: Path) -> None:
     if not report.shortfall.empty:
         texts += ["How far below the best single candidate of each scenario.\n", to_markdown(report.shortfall)]
     rules = chosen_rules(map(parse_rule, report.manifest.get("stopping", [])))
-    stopped = stops(read_jsonl(folder / "journal.jsonl")[0], rules, report.focus)
+    stopped = stops(read_run(folder), rules, report.focus)
     if stopped["told"].any():
         texts += [f"Where each rule would have stopped {report.focus}.\n", to_markdown(rule_table(stopped))]
         texts += ["In each scenario: labels saved / points lost.\n", to_markdown(scenario_stops(stopped))]

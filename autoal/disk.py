@@ -6,9 +6,11 @@ Locks are `flock` on files that begin with a dot; they end with their process, a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -22,14 +24,31 @@ try:
 except ImportError:  # pragma: no cover - Windows: nothing guards against two writers in one folder
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["append_line", "cut_torn", "differences", "dumps", "locked", "read_jsonl", "write_atomic", "written_whole"]
+__all__ = [
+    "append_bytes",
+    "append_line",
+    "clear_leftovers",
+    "cut_torn",
+    "differences",
+    "digest",
+    "dumps",
+    "loads",
+    "locked",
+    "read_jsonl",
+    "sync_folder",
+    "write_atomic",
+    "written_whole",
+]
 
 Record = dict[str, Any]
+LEFTOVER = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
+"""Name of a partial file, as `_beside` makes it."""
+DAY_S = 86_400.0
 
 
-def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
+def write_atomic(path: Path, content: str | bytes, sync: bool = True, folder: bool = True) -> None:
     """Writes a file so that it is either the old one or the whole new one, whenever the process dies; with `sync`,
-    also where the machine does."""
+    also where the machine does. Without `folder` it may then be the old one for a moment longer."""
     data = content.encode() if isinstance(content, str) else content
     temporary = _beside(path)
     with open(temporary, "xb") as file:  # of ours alone: no link that somebody put there is written through
@@ -41,6 +60,19 @@ def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+    if sync and folder:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Puts the names in a folder on the disk: of files that were made, renamed or removed there. Where the system
+    cannot do that it does it by itself, sooner or later."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -52,8 +84,18 @@ def written_whole(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes the partial files that killed writers left in a folder: by their exact form, and a day old at least, since
+    one that is being written is there for a moment."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if LEFTOVER.fullmatch(path.name) and time.time() - path.lstat().st_mtime > DAY_S:
+                path.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> Path:
@@ -80,13 +122,58 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def loads(text: str | bytes) -> Any:
+    """The value of a JSON text, where it has one meaning. Raises ValueError for what is no JSON, for a key that is
+    there twice and for numbers that JSON or a float lacks, RecursionError for what is nested too deep."""
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_finite)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)[:60]!r} is there twice")
+    return made
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def digest(content: bytes) -> str:
+    """32 hexadecimal digits that are others for any other bytes (BLAKE2b)."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def append_line(path: Path, record: Any, sync: bool = True) -> None:
     """Adds one line of JSON to a file; with `sync`, it is on the disk when this returns."""
-    with open(path, "ab") as file:
-        file.write(dumps(record).encode() + b"\n")
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
+    append_bytes(path, dumps(record).encode() + b"\n", sync)
+
+
+def append_bytes(path: Path, line: bytes, sync: bool = True) -> None:
+    """Adds to the end of a file all of `line` or, where the disk is full, nothing; then raises OSError."""
+    fresh = not path.exists()
+    with open(path, "ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            left = memoryview(line)
+            while left:
+                left = left[file.write(left) or 0 :]
+            if sync:
+                os.fsync(file.fileno())
+        except BaseException:  # an interrupt too: what there is of it would be taken for what a kill left
+            with contextlib.suppress(OSError):
+                file.truncate(end)
+            raise
+    if fresh and sync:
+        sync_folder(path.parent)
 
 
 def read_jsonl(path: Path, remedy: str = "delete it to compute this cell again") -> tuple[list[Record], int]:
@@ -102,7 +189,7 @@ def read_jsonl(path: Path, remedy: str = "delete it to compute this cell again")
     records: list[Record] = []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
+            record = loads(line)
             if not isinstance(record, dict):
                 raise ValueError("no object")
         except (ValueError, RecursionError) as error:
@@ -117,6 +204,8 @@ def read_jsonl(path: Path, remedy: str = "delete it to compute this cell again")
 def cut_torn(path: Path, good: int) -> Path | None:
     """Cuts off what follows the first `good` bytes, which goes to the end of a file beside it; gives that file's path,
     None where there was nothing to cut. The caller sees to it that nobody else writes."""
+    if not path.exists() or path.stat().st_size <= good:
+        return None
     with open(path, "r+b") as file:
         file.seek(good)
         torn = file.read()
@@ -141,18 +230,33 @@ def locked(
     shared: bool = False,
     poll_s: float = 0.1,
     remedy: str = "choose another folder with --out",
+    in_turn: bool = False,
 ) -> Iterator[None]:
     """Holds a lock on `path`, which ends with the process: exclusive, or together with others that share it.
+
+    With `in_turn`, whoever waits comes before the one that has just had it and wants it again; otherwise one process
+    that works without a pause keeps all others out.
 
     The folder has to be there: a lock on one that was moved away would guard nothing, in a new empty one. Raises
     RunError where another has it for more than `wait_s` seconds, or where nothing can be written or locked.
     """
+    deadline = time.monotonic() + wait_s
+    with contextlib.ExitStack() as held, contextlib.ExitStack() as queue:
+        if in_turn:
+            queue.enter_context(_locked(path.with_name(f"{path.name}.turn"), deadline, message, False, 0.01, remedy))
+            poll_s = 0.01  # nobody else does
+        held.enter_context(_locked(path, deadline, message, shared, poll_s, remedy))
+        queue.close()
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path, deadline: float, message: str, shared: bool, poll_s: float, remedy: str) -> Iterator[None]:
     try:
         opened = open(path, "a+")
     except OSError as error:
         raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {remedy}") from error
     with opened as file:
-        deadline = time.monotonic() + wait_s
         while fcntl is not None:
             try:
                 fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"errors", "rng", "compute", "disk", "formulas", "cluster"},
+    {"errors", "rng", "compute", "disk", "journal", "formulas", "cluster", "terminal"},
     {"outputs", "settings", "stopping"},
     {"encoders"},
     {"data"},
@@ -29,6 +29,7 @@ LAYERS = [
     {"session"},
     {"labeling"},
     {"study"},
+    {"checkup"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -21,11 +21,14 @@ from autoal.data.cache import cached_array, content_key
 from autoal.data.frames import one_hot
 from autoal.data.labeled_data import LabeledData
 from autoal.data.labels import class_numbers, class_table, is_missing, label_array
+from autoal.data.reading import read_archive_arrays, reading
 from autoal.errors import DataMissing, InvalidInput
 
 __all__ = ["archives", "read_archive"]
 
 TEXT_FEATURES = 256
+MOST_CODES = 10_000
+"""In a column of categories, or as many as there are rows."""
 
 
 def archives() -> dict[str, Path]:
@@ -41,17 +44,23 @@ def read_archive(path: Path, name: str, encoder: str | None = None) -> LabeledDa
 
     Raises InvalidInput where a key is missing or the file cannot be read, DataMissing where the encoder is not there.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {key: file[key] for key in file.files}
-    except (ValueError, OSError) as error:
-        raise InvalidInput(
-            f"{str(path)!r} cannot be read ({error}); wanted an .npz file of plain arrays, X and y"
-        ) from error
+    content = read_archive_arrays(path)
+    with reading(path, "a data set"):
+        try:
+            return _data_set(content, path, name, encoder)
+        except InvalidInput as error:
+            named = str(path) in str(error)
+            raise error if named else InvalidInput(f"{str(path)!r}: {error}") from error
+
+
+def _data_set(content: dict[str, NDArray[Any]], path: Path, name: str, encoder: str | None) -> LabeledData:
     if "y" not in content or not content.keys() & {"X", "jpeg", "utf8"}:
         raise InvalidInput(f"{str(path)!r} holds {sorted(content)}; wanted X and y")
     y, classes = _targets(content)
     split = content.get("split")
+    for key in ("split", "group"):
+        if key in content and content[key].shape != (len(y),):
+            raise InvalidInput(f"{str(path)!r} holds {key} of shape {content[key].shape}; wanted ({len(y)},)")
     test = None if split is None else np.flatnonzero(split != 0)
     notes: tuple[str, ...] = ()
     if "jpeg" in content:
@@ -73,6 +82,8 @@ def read_archive(path: Path, name: str, encoder: str | None = None) -> LabeledDa
         X, notes = _tabular(content["X"], content.get("categorical"))
     else:
         X = content["X"]
+        if X.ndim < 2:
+            raise InvalidInput(f"{str(path)!r} holds X of shape {X.shape}; wanted rows of numbers, (n, ...)")
     if len(X) != len(y):
         raise InvalidInput(f"{str(path)!r} holds {len(X)} rows and {len(y)} labels; wanted as many")
     return LabeledData(name, X, y, classes, test, content.get("group"), notes)
@@ -82,7 +93,10 @@ def _targets(content: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray
     """Class numbers and class names; or float targets and None."""
     y = label_array(content["y"])
     if "classes" in content:
-        return y.astype(np.int64), content["classes"]
+        numbers, classes = y.astype(np.int64), content["classes"]
+        if classes.ndim != 1 or (len(y) and not -1 <= int(numbers.max()) < len(classes)):
+            raise InvalidInput(f"y goes up to {numbers.max()} and there are classes of shape {classes.shape}")
+        return numbers, classes
     missing = is_missing(y)
     if y.dtype.kind == "f" and (y[~missing] != np.floor(y[~missing])).any():
         return y.astype(np.float64), None
@@ -95,11 +109,19 @@ def _targets(content: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray
 def _tabular(X: NDArray[Any], categorical: NDArray[Any] | None) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Numbers with gaps filled by the column's median; coded columns one-hot, zeros where missing."""
     is_code = np.zeros(X.shape[1], dtype=bool) if categorical is None else categorical.astype(bool)
+    if is_code.shape != (X.shape[1],):
+        raise InvalidInput(f"got `categorical` of shape {is_code.shape} for {X.shape[1]} columns; wanted one for each")
     blocks, filled = [], 0
     for column, coded in zip(X.T, is_code, strict=True):
         gaps = np.isnan(column)
         if coded:
             codes = np.where(gaps, -1, column).astype(np.int64)
+            most = max(MOST_CODES, len(column))
+            if not np.isfinite(column[~gaps]).all() or codes.max(initial=0) >= most:
+                raise InvalidInput(
+                    f"a column of codes goes up to {np.max(column[~gaps]):g}, and each code is a column; wanted codes "
+                    f"below {most:,}"
+                )
             blocks.append(one_hot(codes, int(codes.max(initial=0)) + 1))
             continue
         filled += int(gaps.sum())
@@ -113,6 +135,8 @@ def _tabular(X: NDArray[Any], categorical: NDArray[Any] | None) -> tuple[NDArray
 
 def _pieces(content: Mapping[str, NDArray[Any]], key: str) -> list[bytes]:
     data, offsets = content[key].tobytes(), content["offsets"].tolist()
+    if offsets != sorted(offsets) or offsets[:1] != [0] or offsets[-1] > len(data):
+        raise InvalidInput(f"offsets do not fit the {len(data)} bytes of `{key}`; wanted 0, ascending, up to these")
     return [data[start:stop] for start, stop in itertools.pairwise(offsets)]
 
 

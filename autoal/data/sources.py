@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from autoal.data.reading import map_array, read_parquet, reading
 from autoal.errors import DataMissing, InvalidInput, shown
 
 __all__ = ["IMAGE_SUFFIXES", "LABEL_COLUMNS", "Pictures", "picture_files", "read_frame", "read_rows"]
@@ -41,7 +43,7 @@ def read_rows(path: Path, what: str = "X") -> Any:
     if not path.is_file():
         raise DataMissing(f"{what}={str(path)!r} is not a file; check the path")
     if path.suffix == ".npy":
-        return _mapped(path)
+        return map_array(path)
     frame = read_frame(path)
     labels = [name for name in frame.columns if str(name).lower() in LABEL_COLUMNS]
     if labels:
@@ -50,16 +52,6 @@ def read_rows(path: Path, what: str = "X") -> Any:
             f"yourself: frame = pandas.read_csv(...); y = frame.pop({labels[0]!r})"
         )
     return frame
-
-
-def _mapped(path: Path) -> np.ndarray[Any, Any]:
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InvalidInput(
-            f"{str(path)!r} cannot be read as an array of numbers ({error}); save it with numpy.save"
-        ) from error
-    return np.asanyarray(mapped)
 
 
 def read_frame(path: Path, *, as_text: bool = False) -> pd.DataFrame:
@@ -73,7 +65,7 @@ def read_frame(path: Path, *, as_text: bool = False) -> pd.DataFrame:
         raise DataMissing(f"{str(path)!r} is not a file; check the path")
     try:
         if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
+            frame = read_parquet(path)
         else:
             delimiter = "\t" if path.suffix == ".tsv" else find_delimiter(path)
             header = pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str, keep_default_na=False)
@@ -92,7 +84,7 @@ def read_frame(path: Path, *, as_text: bool = False) -> pd.DataFrame:
     except InvalidInput:
         raise
     except (ValueError, OSError, csv.Error, IndexError) as error:
-        raise InvalidInput(f"{str(path)!r} cannot be read as a table ({error})") from error
+        raise InvalidInput(f"{str(path)!r} cannot be read as a table ({shown(str(error))})") from error
     if frame.shape[0] == 0:
         raise InvalidInput(f"{str(path)!r} holds no rows; wanted a header and one line for each point")
     return frame
@@ -154,8 +146,7 @@ def decoded(file: Path, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """(size, size, 3) pixels of one picture. Raises InvalidInput where it cannot be decoded."""
     from PIL import Image
 
-    try:
+    with reading(file, "a picture", "remove or convert it"), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file) as picture:
             return np.asarray(picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"{str(file)!r} cannot be read as a picture ({error}); remove or convert it") from error

@@ -20,6 +20,7 @@ from autoal.experiment.store import CellStore, cell_key
 from autoal.experiment.task import Task, make_task
 from autoal.experiment.task_models import make_model
 from autoal.experiment.watching import Watch
+from autoal.journal import owner_of
 from autoal.models.base import ModelAdapter
 from autoal.outputs import ModelOutputs, PoolView, check_outputs
 from autoal.rng import derive_seed
@@ -54,6 +55,10 @@ class Cell:
     def key(self) -> str:
         """Its file name."""
         return cell_key(self.dataset.label, self.selector.label, self.seed)
+
+    def owner(self, config: ExperimentConfig) -> str:
+        """What its lines say they are of: all that its results depend on, and no other cell's."""
+        return owner_of("cell", config.shared(), self.dataset.model_dump(), self.selector.model_dump(), self.seed)
 
     def __str__(self) -> str:
         return f"{self.dataset.label}, {self.selector.label}, seed {self.seed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections import Counter
@@ -32,6 +33,10 @@ __all__ = [
 
 Config = TypeVar("Config", bound="ExperimentConfig")
 Metric = Literal["accuracy", "balanced_accuracy", "log_rmse", "rmse", "mae"]
+
+
+MOST_SEEDS = 100_000
+"""Of a run; each is a cell of every selector in every scenario."""
 
 
 class Strict(BaseModel):
@@ -216,6 +221,11 @@ class Parameter(Strict):
         if ranged:
             if self.low is None or self.high is None or self.low > self.high:
                 raise ValueError(f"got low={self.low}, high={self.high}; wanted both, low <= high")
+            ends = (self.low, self.high, 1 if self.step is None else self.step)
+            if not all(math.isfinite(end) for end in ends) or ends[2] <= 0:
+                raise ValueError(
+                    f"got low={self.low}, high={self.high}, step={self.step}; wanted numbers, step above 0"
+                )
             if self.log and (self.low <= 0 or self.step is not None):
                 raise ValueError("a logarithmic range starts above 0 and has no step")
         if self.choices is not None and not self.choices:
@@ -281,7 +291,7 @@ def _flatten(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 class ExperimentConfig(Strict):
     """A grid of cells (scenario, selector, seed) and the protocol each follows."""
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$|^\.+[A-Za-z0-9_-][A-Za-z0-9._-]*$")
     datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
     """The scenarios; a name alone is a data set as it is."""
     selectors: tuple[SelectorSpec, ...] = Field(min_length=1)
@@ -291,7 +301,7 @@ class ExperimentConfig(Strict):
     """A list, or how many, counted from 0."""
     initial: Initial = Initial(per_class=2)
     batch_size: int = Field(10, ge=1)
-    rounds: int = Field(15, ge=1)
+    rounds: int = Field(15, ge=1, le=1_000_000)
     """Batches bought; a curve has one point more."""
     test_share: float = Field(0.4, gt=0, lt=1)
     """Of each class, where the data set does not name its test rows."""
@@ -334,7 +344,11 @@ class ExperimentConfig(Strict):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, value: Any) -> Any:
-        return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(value, int) or isinstance(value, bool):
+            return value
+        if value > MOST_SEEDS:
+            raise ValueError(f"at most {MOST_SEEDS:,} seeds in a run")
+        return tuple(range(value))
 
     @field_validator("initial", mode="before")
     @classmethod
@@ -386,6 +400,14 @@ class ExperimentConfig(Strict):
             del data["cross_validate"]
         return data
 
+    def shared(self) -> dict[str, Any]:
+        """The part of `identity` that all cells have in common."""
+        parts = {"datasets", "selectors", "seeds", "name"}
+        aside = {"workers", "cell_time_limit", "study", "reference", "stopping"}
+        if not self.cross_validate:
+            aside.add("cross_validate")
+        return self.model_dump(mode="json", exclude=parts | aside)
+
     def changed(self, **values: Any) -> ExperimentConfig:
         """A checked copy with some values replaced."""
         return parse_config({**self.model_dump(), **values})
@@ -414,9 +436,13 @@ def read_config(path: str | Path) -> ExperimentConfig:
     except (FileNotFoundError, IsADirectoryError) as error:
         what = "that is a folder" if path.is_dir() else "there is no such file"
         raise DataMissing(f"got config {str(path)!r}, but {what}; wanted a TOML file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error}); save it as UTF-8, as TOML is") from error
+    except OSError as error:
+        raise DataMissing(f"{path} cannot be read ({error.strerror}); wanted a TOML file") from error
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also an integer of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     data.setdefault("name", path.stem)
     return parse_config(data, where=str(path))

@@ -25,7 +25,13 @@ class Job:
     def attempt(self, cell: Cell, on_round: Callable[[Cell, int], None] | None = None) -> Exception | None:
         """Computes what `cell` still misses, and gives back what it raised."""
         try:
-            run_cell(self.config, cell, self.make_selector, RunStore(self.folder).cell(cell.key), on_round)
+            run_cell(
+                self.config,
+                cell,
+                self.make_selector,
+                RunStore(self.folder).cell(cell.key, cell.owner(self.config)),
+                on_round,
+            )
         except Exception as error:
             return error
         return None

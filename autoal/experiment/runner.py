@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autoal.compute import resolve_device
-from autoal.disk import differences
+from autoal.disk import differences, loads
 from autoal.errors import AutoALWarning, ConfigError, DataMissing, RunError, UnknownName
 from autoal.experiment.cell import Cell, MakeSelector, cells_of, is_finished
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, parse_config
@@ -23,7 +23,7 @@ from autoal.experiment.job import Job, Travelling
 from autoal.experiment.progress import Ledger, OnProgress
 from autoal.experiment.shards import Shard, compile_journal
 from autoal.experiment.store import RunStore, early_key
-from autoal.experiment.task import dataset_fingerprint
+from autoal.experiment.task import dataset_contents, dataset_fingerprint
 from autoal.experiment.task_models import check_model
 from autoal.experiment.workers import run_in_processes
 
@@ -128,8 +128,8 @@ def run_cells(
     """
     store.write_failures([], shard)
     for cell in cells:  # all of them before any is read: in version 0.1.0 two could have one name
-        store.cell(cell.key).adopt(early_key(cell.dataset.label, cell.selector.label, cell.seed))
-    found = {cell.key: _finished_rounds(store, cell) for cell in cells}
+        store.cell(cell.key, cell.owner(config)).adopt(early_key(cell.dataset.label, cell.selector.label, cell.seed))
+    found = {cell.key: _finished_rounds(store, cell, config) for cell in cells}
     done = {key for key, (_, finished) in found.items() if finished}
     rounds = {cell.key: config.of(cell.dataset).rounds + 1 for cell in cells}
     ledger = Ledger(cells, rounds, {key: number for key, (number, _) in found.items()}, progress)
@@ -144,7 +144,7 @@ def run_cells(
         if error is None:
             done.add(cell.key)
         else:
-            failures[cell.key] = _failure(cell, error, store)
+            failures[cell.key] = _failure(cell, error, store, config)
             # Written at once: what failed should be on disk if the run is killed later.
             store.write_failures(failures.values(), shard)
         ledger.settled(cell, failed=error is not None)
@@ -171,9 +171,9 @@ def run_cells(
     return RunResult(store.folder, len(cells), ordered)
 
 
-def _finished_rounds(store: RunStore, cell: Cell) -> tuple[int, bool]:
+def _finished_rounds(store: RunStore, cell: Cell, config: ExperimentConfig) -> tuple[int, bool]:
     """How many rounds of `cell` are on disk, and whether they are all."""
-    files = store.cell(cell.key)
+    files = store.cell(cell.key, cell.owner(config))
     if not files.path.exists():
         return 0, False
     records, _ = files.look()
@@ -183,13 +183,13 @@ def _finished_rounds(store: RunStore, cell: Cell) -> tuple[int, bool]:
         return len(files.read()), False
 
 
-def _failure(cell: Cell, error: BaseException, store: RunStore) -> dict[str, Any]:
+def _failure(cell: Cell, error: BaseException, store: RunStore, config: ExperimentConfig) -> dict[str, Any]:
     kind, message = type(error).__name__, str(error)
     text = "".join(traceback.format_exception(error))
     if isinstance(error, Travelling):
         kind, message, text = error.kind, error.message, error.text
     try:
-        number: int | None = len(store.cell(cell.key).look()[0])
+        number: int | None = len(store.cell(cell.key, cell.owner(config)).look()[0])
     except RunError:
         number = None
     return {
@@ -217,12 +217,13 @@ def try_selector(spec: SelectorSpec, make_selector: MakeSelector) -> None:
 def manifest_of(config: ExperimentConfig) -> dict[str, Any]:
     """What a reader needs in order to know how a journal was made. Loads the data sets."""
     return {
-        "format": 1,
+        "format": 2,
         "config": config.identity(),
         "focus": config.focus,
         "reference": config.compared_with(),
         "stopping": list(config.stopping),
         "data": {spec.label: dataset_fingerprint(spec) for spec in config.datasets},
+        "contents": {spec.label: dataset_contents(spec) for spec in config.datasets},
         "device": str(resolve_device(config.device)),
         "versions": versions(),
         "platform": platform.platform(),
@@ -238,20 +239,24 @@ def config_of_manifest(path: str | Path) -> ExperimentConfig:
     """
     path = Path(path)
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = loads(path.read_bytes())
     except OSError as error:
         raise DataMissing(
             f"got manifest {str(path)!r}, which cannot be read ({error.strerror}); wanted the manifest.json of a run"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(manifest, dict) or not {"config", "data"} <= manifest.keys():
+    wanted = isinstance(manifest, dict) and all(isinstance(manifest.get(part), dict) for part in ("config", "data"))
+    if not wanted:
         raise ConfigError(f"{path}: got JSON without config and data; wanted the manifest.json of a run")
     reference = {"reference": manifest["reference"]} if "reference" in manifest else {}
     rules = {"stopping": manifest.get("stopping", [])}
     config = parse_config({**manifest["config"], **reference, **rules}, where=str(path))
     now = json.loads(json.dumps(manifest_of(config)))
-    if changes := differences(manifest["data"], now["data"], "data"):
+    changes = differences(manifest["data"], now["data"], "data")
+    if isinstance(manifest.get("contents"), dict):  # earlier versions looked at 64 rows
+        changes += differences(manifest["contents"], now["contents"], "contents")
+    if changes:
         shown = "\n  ".join(changes)
         raise RunError(
             f"{path} was made from other data:\n  {shown}\n"

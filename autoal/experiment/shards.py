@@ -13,7 +13,7 @@ from pathlib import Path
 from autoal.disk import locked, read_jsonl, write_atomic
 from autoal.errors import ConfigError, RunError
 from autoal.experiment.cell import Cell, cells_of, is_finished
-from autoal.experiment.config import parse_config
+from autoal.experiment.config import ExperimentConfig, parse_config
 from autoal.experiment.store import Record, RunStore, cell_key
 
 __all__ = ["Shard", "compile_journal", "merge", "missing_cells"]
@@ -82,21 +82,23 @@ def merge(out: str | Path, folders: Sequence[str | Path]) -> list[str]:
     target = RunStore(out)
     sources = [RunStore(folder) for folder in folders]
     manifests = [source.manifest() for source in sources]  # a folder that is none stops us before OUT is made
+    form = min((manifest.get("format", 1) for manifest in manifests), default=1)  # the earliest allows most
     with target.lock():
         failures: dict[str, Record] = {}
         for source, manifest in zip(sources, manifests, strict=True):
-            target.begin(manifest)
+            target.begin({**manifest, "format": form})
             cells, finished, failed = _survey(source)
+            config = _config(source)
             for cell in cells:
                 if cell.key in finished:
-                    _copy(source, target, cell)
+                    _copy(source, target, cell, cell.owner(config))
             failures |= failed
         target.write_failures((failures | _survey(target)[2]).values())
         return compile_journal(out)
 
 
-def _copy(source: RunStore, target: RunStore, cell: Cell) -> None:
-    old, new = source.cell(cell.key), target.cell(cell.key)
+def _copy(source: RunStore, target: RunStore, cell: Cell, owner: str) -> None:
+    old, new = source.cell(cell.key, owner), target.cell(cell.key, owner)
     with new.open():
         if is_finished(new.look()[0]):
             if new.path.read_bytes() != old.path.read_bytes():
@@ -111,10 +113,15 @@ def _copy(source: RunStore, target: RunStore, cell: Cell) -> None:
         new.clear_states()
 
 
+def _config(store: RunStore) -> ExperimentConfig:
+    return parse_config(store.manifest()["config"], where=str(store.folder / "manifest.json"))
+
+
 def _survey(store: RunStore) -> tuple[list[Cell], set[str], dict[str, Record]]:
     """All cells of the run in `store`, the keys of those that are finished, and the failures of the others."""
-    cells = cells_of(parse_config(store.manifest()["config"], where=str(store.folder / "manifest.json")))
-    finished = {cell.key for cell in cells if is_finished(store.cell(cell.key).look()[0])}
+    config = _config(store)
+    cells = cells_of(config)
+    finished = {cell.key for cell in cells if is_finished(store.cell(cell.key, cell.owner(config)).look()[0])}
     failures: dict[str, Record] = {}
     for path in [store.failures(), *store.shard_failures()]:
         for failure in read_jsonl(path, "delete it to compute these cells again")[0]:

@@ -4,7 +4,7 @@
 manifest.json        config, versions, data fingerprints, device, revision
 cells/<cell>.jsonl   one line per finished round; deterministic fields only
 cells/<cell>.timings.jsonl, cells/<cell>.state.<round>.json
-journal.jsonl        the lines of all finished cells, in the order of the config
+journal.jsonl        the lines of all finished cells, in the order of the config; journal.head: their hash
 timings.jsonl        seconds and peak memory; differs from run to run
 failures.jsonl       cells that raised, and what
 failures.shard-<i>-of-<n>.jsonl   the same of one shard, until the journal is made
@@ -17,6 +17,7 @@ hold between machines too (Linux since 2.6.12). Where a file system has none, sh
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import re
@@ -27,8 +28,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from autoal.disk import append_line, cut_torn, differences, dumps, locked, read_jsonl, write_atomic
+from autoal.disk import (
+    append_line,
+    clear_leftovers,
+    cut_torn,
+    differences,
+    dumps,
+    loads,
+    locked,
+    read_jsonl,
+    write_atomic,
+)
 from autoal.errors import AutoALWarning, RunError, shown
+from autoal.experiment.lines import check_round, write_run
+from autoal.journal import Journal
 
 __all__ = ["LONGEST_KEY", "CellStore", "RunStore", "cell_key", "early_key"]
 
@@ -44,9 +57,11 @@ SYNC_S = 1.0
 class CellStore:
     """The files of one cell. One process at a time may write them; `open` sees to it."""
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, owner: str | None = None, plain: bool = True) -> None:
+        """`owner` says which cell it is (see `Cell.owner`); without `plain`, lines without a hash are refused."""
         self.folder, self.key = folder, key
         self.path = folder / f"{key}.jsonl"
+        self.lines = Journal(self.path, owner, "delete it to compute this cell again", plain=plain)
         self.timings = folder / f"{key}.timings.jsonl"
         self._synced = -math.inf
 
@@ -57,9 +72,10 @@ class CellStore:
             yield
 
     def look(self) -> tuple[list[Record], int]:
-        """The finished rounds and their bytes; nothing is written. Raises RunError where a line cannot be read, or is
-        not the next round of this cell."""
-        records, good = read_jsonl(self.path)
+        """The finished rounds and their bytes; nothing is written. Raises RunError where a line is not as it was
+        written, or is not the next round of this cell."""
+        found = self.lines.read()
+        records = found.records
         for number, record in enumerate(records):
             if _key_of(record) != self.key or record.get("round") != number:
                 got = shown([record.get(part) for part in (*CELL, "round")])
@@ -68,7 +84,15 @@ class CellStore:
                     f"{number} of cell {self.key}; the file was changed from outside, or its name is that of another "
                     "cell too where capitals are not told apart: delete it, and give one a `label` of its own"
                 )
-        return records, good
+        for number, record in enumerate(records[: found.plain]):
+            try:
+                check_round(record)
+            except ValueError as error:
+                raise RunError(
+                    f"{self.path}, line {number + 1} holds {error}; the file was changed from outside: delete it to "
+                    "compute this cell again"
+                ) from error
+        return records, found.good
 
     def read(self) -> list[Record]:
         """The finished rounds. A torn last line is dropped, from the file too, with a warning."""
@@ -104,17 +128,17 @@ class CellStore:
         sync = state is None or time.monotonic() - self._synced > SYNC_S
         if state is not None:
             write_atomic(self._state(number), dumps(state), sync)
-        for path, line in ((self.timings, timing), (self.path, record)):
-            append_line(path, line, sync)
+        append_line(self.timings, timing, sync)
+        self.lines.append(record, sync)
         self._synced = time.monotonic() if sync else self._synced
         self._state(number - 2).unlink(missing_ok=True)
 
     def read_state(self, number: int) -> dict[str, Any]:
         """The selector's state after round `number`."""
         try:
-            state: dict[str, Any] = json.loads(self._state(number).read_text())
+            state: dict[str, Any] = loads(self._state(number).read_bytes())
             return state
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(
                 f"cell {self.key} has {number + 1} finished rounds but no state of its selector after them; delete "
                 f"{self.path} to compute this cell again"
@@ -179,14 +203,23 @@ class RunStore:
                 held.enter_context(locked(self.folder / f".shard-{_dashed(shard)}.lock", 0.0, same))
             yield
 
-    def cell(self, key: str) -> CellStore:
+    def cell(self, key: str, owner: str | None = None) -> CellStore:
+        """The files of a cell; `owner` is `Cell.owner`, None takes lines of anybody's."""
         try:
             self.cells.mkdir(exist_ok=True)
         except FileNotFoundError as error:  # a new one would hold these cells and nothing of the run
             raise RunError(
                 f"{self.folder} is not there, or no longer: put it back where it was and run the same command again"
             ) from error
-        return CellStore(self.cells, key)
+        return CellStore(self.cells, key, owner, plain=not self._sealed)
+
+    @functools.cached_property
+    def _sealed(self) -> bool:
+        """Whether it was begun by a version that puts a hash into each line."""
+        try:
+            return bool(loads((self.folder / "manifest.json").read_bytes())["format"] >= 2)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return False
 
     def begin(self, manifest: Record) -> None:
         """Writes the manifest, or compares it with the one that is there.
@@ -197,14 +230,17 @@ class RunStore:
         manifest = json.loads(dumps(manifest))
         # Shards may begin at the same moment: the first writes, the others compare.
         with locked(self.folder / ".manifest.lock", 30.0, f"{path} is held by another process"):
+            for folder in (self.folder, self.cells):
+                clear_leftovers(folder)
             if not path.exists():
                 write_atomic(path, json.dumps(manifest, indent=2) + "\n")
                 return
         try:
-            old = json.loads(path.read_text())
-        except ValueError as error:
+            old = loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{path} cannot be read; choose another folder with --out") from error
-        changes = [line for part in ("config", "data") for line in differences(old.get(part), manifest[part], part)]
+        parts = ["config", "data", *(["contents"] if {"contents"} <= old.keys() & manifest.keys() else [])]
+        changes = [line for part in parts for line in differences(old.get(part), manifest[part], part)]
         if changes:
             shown = "\n  ".join(changes[:8])
             raise RunError(
@@ -222,16 +258,18 @@ class RunStore:
     def manifest(self) -> Record:
         """What `begin` wrote. Raises RunError where this is no run folder."""
         try:
-            manifest: Record = json.loads((self.folder / "manifest.json").read_text())
+            manifest: Record = loads((self.folder / "manifest.json").read_bytes())
+            if not isinstance(manifest, dict):
+                raise ValueError("no object")
             return manifest
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.folder} is not the folder of a run: it has no readable manifest.json") from error
 
     def compile(self, keys: Iterable[str], finished: Iterable[str]) -> None:
         """Makes journal.jsonl and timings.jsonl from the cells in `finished`, in the order of `keys`."""
         done = set(finished)
         chosen = [self.cell(key) for key in keys if key in done]
-        write_atomic(self.journal, b"".join(cell.path.read_bytes() for cell in chosen))
+        write_run(self.journal, b"".join(cell.path.read_bytes() for cell in chosen))
         write_atomic(
             self.folder / "timings.jsonl",
             b"".join(cell.timings.read_bytes() for cell in chosen if cell.timings.exists()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,7 @@ from autoal.experiment.rebench import rebench_split, standard_scores
 from autoal.experiment.regimes import beside_noise, in_bins, long_tail, near_copies, unreliable_labels, with_share
 from autoal.rng import numpy_rng
 
-__all__ = ["Task", "dataset_fingerprint", "make_task"]
+__all__ = ["Task", "dataset_contents", "dataset_fingerprint", "make_task"]
 
 Indices = NDArray[np.int64]
 Scaling = tuple[NDArray[Any], NDArray[Any]]
@@ -76,6 +77,20 @@ def dataset_fingerprint(spec: DatasetSpec) -> str:
     if isinstance(X, np.ndarray) and X.dtype.kind == "f" and not np.isfinite(X).all():
         X = np.nan_to_num(X)
     return str(as_rows(X).fingerprint())
+
+
+def dataset_contents(spec: DatasetSpec) -> str | None:
+    """Changes when any value does, of the inputs or of the labels; None where they are no arrays."""
+    data = _data(spec)
+    found = hashlib.blake2b(digest_size=16)
+    for array in (data.X, data.y):
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufSU":
+            return None
+        found.update(f"{array.dtype.str}{array.shape}".encode())
+        step = max(1, (1 << 24) // max(1, array.itemsize * int(np.prod(array.shape[1:]))))
+        for start in range(0, len(array), step):
+            found.update(np.ascontiguousarray(array[start : start + step]))
+    return found.hexdigest()
 
 
 def make_task(config: ExperimentConfig, spec: DatasetSpec, seed: int) -> Task:

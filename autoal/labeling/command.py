@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.errors import AutoALWarning, DataMissing, InvalidInput
 from autoal.labeling.options import Options
 from autoal.labeling.page_server import Server, open_browser
 from autoal.session.folder import is_session
+from autoal.terminal import Console
 
 if TYPE_CHECKING:
     from autoal.labeling.desk import Desk

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.errors import DataMissing, InvalidInput
+from autoal.terminal import Console
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.labeling.serving import Say

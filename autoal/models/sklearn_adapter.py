@@ -20,7 +20,7 @@ from autoal.data.notes import Quiet
 from autoal.data.rows import Rows, check_finite
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
 from autoal.models.head import GRADIENT_WIDTH, HEAD_FIELDS, Head
-from autoal.models.sklearn_features import Featurizer, before_last
+from autoal.models.sklearn_features import SPARSE_WIDTH, Featurizer, before_last
 from autoal.models.sklearn_members import can_sample, member_means, member_probabilities
 from autoal.models.targets import check_labels, fields_of
 from autoal.outputs import ModelOutputs
@@ -150,6 +150,14 @@ class SklearnModel:
             if refused is not None:
                 note = f"{type(fitted).__name__} refuses the rows {AS_GIVEN}, and got {name}"
                 self.notes.append(note if name == FIRST else Quiet(note))
+            if getattr(rows, "is_sparse", False) and rows.row_shape[0] > SPARSE_WIDTH:
+                self.notes.append(
+                    Quiet(
+                        f"the rows are sparse: distances between them are those of {SPARSE_WIDTH} columns that they "
+                        "were reduced to; the same numbers in an array are compared as they are, and may lead to "
+                        "other picks"
+                    )
+                )
             return found
         assert refused is not None
         raise InvalidInput(

@@ -21,10 +21,11 @@ from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput
 from autoal.models.standardise import Standardise, column_moments
 
-__all__ = ["Featurizer", "before_last"]
+__all__ = ["SPARSE_WIDTH", "Featurizer", "before_last"]
 
 _NETWORKS = (MLPClassifier, MLPRegressor)
-_SPARSE_WIDTH = 64
+SPARSE_WIDTH = 64
+"""Columns that sparse inputs are reduced to, where they have more."""
 _HELD_BYTES = 2**29
 
 _ACTIVATIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -83,11 +84,13 @@ class Featurizer:
         parts = partial(iter, list(read())) if small else read  # reading may mean decoding: once is better than twice
         if is_sparse:
             matrix = sparse.vstack(list(parts())).tocsr()
-            width = min(_SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
+            width = min(SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
             if not np.isfinite(matrix.data).all():
                 raise InvalidInput("sparse rows hold NaN or infinite values; fill them in or drop those rows")
             with np.errstate(over="ignore"):  # in a variance that nobody reads
-                self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if width > 0 else None
+                # Narrower ones are taken as they are: the same numbers in an array lead to the same picks.
+                wide = matrix.shape[1] > SPARSE_WIDTH and width > 0
+                self._svd = TruncatedSVD(width, random_state=0).fit(matrix) if wide else None
         self._fill = _gap_values(self._dense(part) for part in parts())
         self._scale = Standardise.from_moments(*column_moments(lambda: (self._dense(part) for part in parts())))
         self._seen = key

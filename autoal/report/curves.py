@@ -128,6 +128,14 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Writes a PNG file, the same bytes for the same figure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for axis in figure.axes:
+        legend = axis.get_legend()
+        named = (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts, *(legend.get_texts() if legend else ()))
+        for text in named:  # names of data sets and selectors are no formulas, whatever signs are in them
+            text.set_parse_math(False)
+    for legend in figure.legends:
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomic(path, buffer.getvalue())

@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from autoal.disk import read_jsonl, write_atomic
 from autoal.errors import AutoALError, RunError, UnknownName
 from autoal.experiment.config import SelectorSpec, parse_config, to_toml
+from autoal.experiment.lines import read_run
 from autoal.experiment.store import RunStore, cell_key
 from autoal.report.curves import styles
 from autoal.report.figures import (
@@ -176,7 +177,7 @@ def write_page(report: Report) -> Path:
 
 
 def _content(report: Report) -> dict[str, Any]:
-    records = read_jsonl(report.folder / "journal.jsonl")[0]
+    records = read_run(report.folder)
     timings = read_jsonl(report.folder / "timings.jsonl")[0]
     failures = failure_table(report.folder)
     gates, reasons = gate_table(records, report.focus)

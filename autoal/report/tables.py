@@ -17,8 +17,8 @@ from rich import box
 from rich.table import Table
 from scipy import stats
 
-from autoal.disk import read_jsonl
 from autoal.errors import RunError
+from autoal.experiment.lines import read_run
 from autoal.experiment.metrics import aubc, better, labels_to_reach
 
 __all__ = [
@@ -47,15 +47,7 @@ def read_journal(folder: str | Path) -> pd.DataFrame:
     Columns: those four, labels (paid so far), labeled, rejected, value, metric. Raises RunError where there is no
     journal.
     """
-    path = Path(folder) / "journal.jsonl"
-    if not path.is_file():
-        raise RunError(f"{path} is not there; finish the run first: the same command continues it")
-    remedy = "run the same command again, which makes it anew from the cells"
-    rows, good = read_jsonl(path, remedy)
-    if good < path.stat().st_size:  # it was written at once
-        raise RunError(f"{path} ends in the middle of a line; the file was changed from outside: {remedy}")
-    if not rows:
-        raise RunError(f"{path} holds no finished cell; see failures.jsonl beside it")
+    rows = read_run(Path(folder))
     columns = ["dataset", "selector", "seed", "round", "labels", "labeled", "rejected", "value", "metric"]
     return pd.DataFrame([{"metric": "accuracy", **row} for row in rows])[columns]
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 
-from autoal.disk import write_atomic
+from autoal.disk import loads, write_atomic
 from autoal.errors import AutoALError, DataMissing, InvalidInput
 from autoal.search.numbers import fresh_net, known_numbers
 from autoal.settings import saved_config, search_config
@@ -68,7 +68,7 @@ def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
     if not path.is_file():
         raise DataMissing(f"there is no selector.json in {folder}; wanted a folder written by AutoAL.save")
     try:
-        content = json.loads(path.read_text())
+        content = loads(path.read_bytes())
         if content["format"] != FORMAT:
             raise InvalidInput(f"{path} has format {content['format']}; this version reads {FORMAT}")
         candidates: Any = [(row["name"], CANDIDATES[row["type"]](**row["parameters"])) for row in content["candidates"]]
@@ -93,7 +93,7 @@ def load_selector(cls: Any, folder: str | os.PathLike[str], model: Any) -> Any:
             selector.search_net_.load_state_dict(known_numbers(weights))
     except AutoALError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError, OSError) as error:
         raise InvalidInput(f"{path} is not a saved selector ({error!r}); write it again with AutoAL.save") from error
     return selector
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.session.commands import Folder, standing
+from autoal.terminal import Console, write_out
 
 __all__ = ["predict", "suspects", "undo"]
 
@@ -97,7 +97,7 @@ def suspects(
     session = Session.open(folder, encoder=None if encoder is None else load_encoder(encoder), device=device)
     frame = session.suspects(count)
     if path is None:
-        typer.echo(defused(frame).to_csv(index=False, lineterminator="\n"), nl=False)
+        write_out(defused(frame).to_csv(index=False, lineterminator="\n"))
     else:
         write_frame(frame, path)
     contradicted, labeled = int(frame["contradicted"].sum()), len(session.labeled)

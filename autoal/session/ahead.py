@@ -54,10 +54,10 @@ def labels_at_asks(records: Sequence[Record], ids: Ids) -> list[list[int]]:
 
 
 @contextlib.contextmanager
-def choosing(folder: Folder) -> Iterator[None]:
-    """Held while a batch is chosen ahead, which others may write during, but not choose. Raises RunError where another
-    process holds it."""
+def choosing(folder: Folder, wait_s: float | None = None) -> Iterator[None]:
+    """Held while a batch is chosen, which others may write during, but not choose. Raises RunError where another
+    process holds it for longer than `wait_s` (WAIT_S)."""
     folder.check()
-    message = f"another process is choosing the next batch of {folder.path}; wait until it is done"
-    with locked(folder.path / ".choosing", WAIT_S, message, remedy=REMEDY):
+    message = f"another process is choosing the next batch of {folder.path}; wait until it is done, then do it again"
+    with locked(folder.path / ".choosing", WAIT_S if wait_s is None else wait_s, message, remedy=REMEDY):
         yield

@@ -39,7 +39,7 @@ class Asked(NamedTuple):
         """Puts what the search remembers on the disk, which has to be there before the line that names it."""
         if self.selector is not None:
             used, self.selector.device = self.selector.device, self.device
-            folder.save(self.selector, self.record["checkpoint"])
+            self.record["saved"] = folder.save(self.selector, self.record["checkpoint"])
             self.selector.device = used
 
 
@@ -110,7 +110,7 @@ class Asking:
                 f"this session was created with the model {described['what']}; pass it again: "
                 f"Session.open({str(self.folder.path)!r}, model=...)"
             )
-        return self.folder.load(self.state.checkpoint, model)
+        return self.folder.load(self.state.checkpoint, model, self.state.saved)
 
     def _search(self, selector: AutoAL, batch_size: int, embeddings: Any, probs: Any) -> Query:
         state = self.state
@@ -124,7 +124,7 @@ class Asking:
             ids=self.ids.given,
             exclude=sorted(unwanted | state.pending.keys()),
             rejected=state.rejected or None,
-            costs=np.load(self.folder.path / "costs.npy") if self.manifest["costs"] else None,
+            costs=self.folder.costs(self.manifest),
             classes=self.space.classes,
             embeddings=embeddings,
             probs=probs,

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.errors import DataMissing, InvalidInput
 from autoal.session.folder import is_session
+from autoal.terminal import Console, write_out
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     import pandas as pd
@@ -229,7 +229,7 @@ def _check_output(path: Path) -> None:
 
 def _deliver(asked: Query, out: Path | None, further: pd.Series | None, files_root: Path | None) -> None:
     if out is None:
-        typer.echo(asked.to_csv(data=further), nl=False)
+        write_out(asked.to_csv(data=further))
     elif out.suffix == ".json":
         asked.to_label_studio(out, data=further, files_root=files_root)
     elif out.suffix == ".csv":

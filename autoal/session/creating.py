@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autoal.data import Rows
+from autoal.disk import digest
 from autoal.encoders import check_encoder
 from autoal.errors import InvalidInput
 from autoal.models import is_regressor_model
@@ -69,10 +71,15 @@ def make_session(
         )  # fmt: skip
         check_parameters(selector)
         made.save(selector, "start")
+        files: dict[str, bytes] = {}
         if names.given is not None:
-            (made.path / "ids.json").write_text(json.dumps(names.of(range(len(rows)))), encoding="utf-8")
+            files["ids.json"] = json.dumps(names.of(range(len(rows)))).encode()
         if costs is not None:
-            np.save(made.path / "costs.npy", _prices(costs, len(rows)))
+            prices = io.BytesIO()
+            np.save(prices, _prices(costs, len(rows)))
+            files["costs.npy"] = prices.getvalue()
+        for name, content in files.items():
+            (made.path / name).write_bytes(content)
         made.write_manifest(
             {
                 "task": task,
@@ -84,6 +91,7 @@ def make_session(
                 "data": about,
                 "ids": names.given is not None,
                 "costs": costs is not None,
+                "files": {name: digest(content) for name, content in files.items()},
                 "model": describe_model(model),
                 "encoder": None if encoder is None else describe_encoder(encoder),
                 "versions": package_versions(),
@@ -111,7 +119,10 @@ def now() -> str:
 
 def _prices(costs: Any, n: int) -> np.ndarray:
     try:
-        values = np.asarray(costs, dtype=np.float64)
+        values = np.asarray(costs)
+        if values.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        values = values.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"costs cannot be read as numbers ({error}); wanted {n} positive prices") from error
     if values.shape != (n,) or not (np.isfinite(values) & (values > 0)).all():

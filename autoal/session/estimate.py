@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from autoal.data import Rows
-from autoal.disk import write_atomic
+from autoal.disk import digest, dumps, loads, write_atomic
 from autoal.experiment.metrics import evaluate, evaluate_targets
 from autoal.session.fitting import Known, held_out
 from autoal.session.labels import Label
@@ -33,18 +34,29 @@ def cross_validated(
     `value` is the accuracy of the model, or the RMSE of a regression, over five folds; `floor` is that of always saying
     the commonest class, or the mean. What was computed before is read from `cache`; `key` says of which model.
     """
-    known: dict[str, list[float]] = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
-    found = []
+    known, found = _remembered(cache), []
     for labels in moments:
         if not _enough(labels, task):
             continue
-        digest = hashlib.sha256(json.dumps([key, seed, sorted(labels.items())]).encode()).hexdigest()[:24]
-        if digest not in known:
-            known[digest] = list(_estimate(rows, labels, task, model, device, seed))
-        known[digest] = known.pop(digest)  # what is asked for again goes last, what is not is forgotten first
-        found.append((len(labels), *known[digest]))
-    write_atomic(cache, json.dumps(dict(list(known.items())[-REMEMBERED:]), indent=1) + "\n")
+        key_of = hashlib.sha256(json.dumps([key, seed, sorted(labels.items())]).encode()).hexdigest()[:24]
+        if key_of not in known:
+            known[key_of] = list(_estimate(rows, labels, task, model, device, seed))
+        known[key_of] = known.pop(key_of)  # what is asked for again goes last, what is not is forgotten first
+        found.append((len(labels), *known[key_of]))
+    known = dict(list(known.items())[-REMEMBERED:])
+    with contextlib.suppress(OSError):  # a folder that is only looked at: it is computed again next time
+        write_atomic(cache, json.dumps({"known": known, "digest": digest(dumps(known).encode())}, indent=1) + "\n")
     return pd.DataFrame(found, columns=["labels", "value", "floor"]).drop_duplicates("labels", keep="last")
+
+
+def _remembered(cache: Path) -> dict[str, list[float]]:
+    """What was computed before; nothing where the file is not as it was written."""
+    try:
+        content = loads(cache.read_bytes())
+        known: dict[str, list[float]] = content["known"]
+        return known if content["digest"] == digest(dumps(known).encode()) else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
 
 
 def _enough(labels: dict[int, Label], task: str) -> bool:

@@ -3,8 +3,9 @@
 ```text
 manifest.json       what was fixed at the beginning: task, classes, seed, fingerprint of the pool, versions
 journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
+journal.head        how many lines that are, and the hash of the last: see autoal.journal
 journal.jsonl.torn  what was cut off its end after a kill, if ever
-checkpoints/<name>  what the search remembers, as AutoAL.save writes it; the latest two
+checkpoints/<name>  what the search remembers, as AutoAL.save writes it: at the start, and the latest two
 X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
 ```
 
@@ -24,20 +25,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoal.disk import append_line, cut_torn, dumps, locked, read_jsonl, write_atomic
-from autoal.errors import AutoALWarning, DataMissing, RunError, shown
+from autoal.disk import clear_leftovers, cut_torn, digest, dumps, loads, locked, sync_folder, write_atomic
+from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, RunError, shown
+from autoal.journal import Journal, owner_of
 
 if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
+    from numpy.typing import NDArray
+
     from autoal.selectors import AutoAL
+    from autoal.session.ids import Ids
 
 __all__ = ["Folder", "being_made", "is_session"]
 
 Record = dict[str, Any]
 WAIT_S = 10.0
 """How long a call waits for another process that writes into the same session."""
-FORMAT = 1
+FORMAT = 2
+"""1 is that of version 0.1.0, whose journals have no hashes: they are read, and go on with them."""
 REMEDY = "choose a folder that can be written to"
-BACKUP = "put the file of a backup in its place"
+BACKUP = "put the file of a backup in its place, or see what can be saved: autoal doctor {folder}"
 MARK = ".making"
 """In a folder that is being made: whose it will be. Nothing without it is cleared away."""
 CHECKPOINT = re.compile(r"start|round-\d{4,}|\.(start|round-\d{4,})\.[0-9a-f]{8}")
@@ -47,8 +53,8 @@ CHECKPOINT = re.compile(r"start|round-\d{4,}|\.(start|round-\d{4,})\.[0-9a-f]{8}
 def is_session(folder: str | os.PathLike[str]) -> bool:
     """Whether `folder` holds a session."""
     try:
-        manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        manifest = loads((Path(folder) / "manifest.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and manifest.get("kind") == "session"
 
@@ -59,21 +65,75 @@ class Folder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.journal = self.path / "journal.jsonl"
+        self.remedy = BACKUP.format(folder=self.path)
+        self._lines: Journal | None = None
         self._opened: bytes | None = None
         """The manifest when it was first read: it never changes, so another one is another session."""
 
     def manifest(self) -> Record:
         """What `write_manifest` wrote. Raises DataMissing where there is no session, RunError where it is of another
         version."""
-        if not is_session(self.path):
+        path = self.path / "manifest.json"
+        try:
+            content = path.read_bytes()
+            manifest: Record = loads(content)
+        except (FileNotFoundError, NotADirectoryError):
+            manifest = {}
+        except (ValueError, RecursionError, OSError) as error:
+            raise RunError(
+                f"{path} cannot be read ({shown(str(error))}); if it is that of a session, put the manifest.json of a "
+                "backup in its place"
+            ) from error
+        if not isinstance(manifest, dict) or manifest.get("kind") != "session":
             raise DataMissing(f"{self.path} holds no session; make one with Session.create, or `autoal query --pool`")
-        content = (self.path / "manifest.json").read_bytes()
-        manifest: Record = json.loads(content)
-        if manifest.get("format") != FORMAT:
-            raise RunError(f"{self.path} has format {manifest.get('format')}; this version reads {FORMAT}")
+        from autoal.session.manifest import check_manifest
+
+        check_manifest(manifest, path)
         if self._opened is None:
             self._opened = content
         return manifest
+
+    def ids(self, manifest: Record) -> Ids:
+        """The ids of the rows. Raises RunError where they are not those of then."""
+        from autoal.session.ids import Ids
+
+        rows = int(manifest["data"]["rows"])
+        if not manifest["ids"]:
+            return Ids(None, rows)
+        path = self.path / "ids.json"
+        try:
+            content = path.read_bytes()
+            self.check_file("ids.json", content, manifest)
+            return Ids(loads(content), rows)
+        except (OSError, ValueError, RecursionError, InvalidInput) as error:
+            raise RunError(
+                f"{path} cannot be read ({shown(str(error))}): put the file of a backup in its place"
+            ) from error
+
+    def check_file(self, name: str, content: bytes, manifest: Record) -> None:
+        """Raises RunError where the file `name` is not what it was when the session was made."""
+        written = manifest.get("files", {}).get(name)
+        if written is not None and written != digest(content):
+            raise RunError(
+                f"{self.path / name} is not as it was written; it was changed from outside: put the file of a backup "
+                "in its place"
+            )
+
+    def costs(self, manifest: Record) -> NDArray[Any] | None:
+        """The price of each row, where there are any. Raises RunError where they are not those of then."""
+        if not manifest["costs"]:
+            return None
+        from autoal.data.reading import read_array
+
+        path = self.path / "costs.npy"
+        try:
+            content = path.read_bytes()
+            self.check_file("costs.npy", content, manifest)
+            return read_array(content, path)
+        except (OSError, InvalidInput) as error:
+            raise RunError(
+                f"{path} cannot be read ({shown(str(error))}): put the file of a backup in its place"
+            ) from error
 
     def check(self) -> None:
         """Raises RunError where this is no longer the session that was opened: moved, taken away, another one."""
@@ -92,6 +152,7 @@ class Folder:
     def write_manifest(self, manifest: Record) -> None:
         content = {"format": FORMAT, "kind": "session", "id": secrets.token_hex(16), **json.loads(dumps(manifest))}
         write_atomic(self.path / "manifest.json", json.dumps(content, indent=2) + "\n")
+        self.lines.begin()
 
     # --- the journal ------------------------------------------------------------------------------------------
 
@@ -101,31 +162,50 @@ class Folder:
         the folder is no longer that of the session that was opened."""
         self.check()  # first, for a lock is a file: in a folder of somebody else's it would be one too many
         message = f"another process is writing to {self.path}; wait until it is done, then do the same again"
-        with locked(self.path / ".lock", WAIT_S if wait_s is None else wait_s, message, remedy=REMEDY):
+        wait_s = WAIT_S if wait_s is None else wait_s
+        with locked(self.path / ".lock", wait_s, message, remedy=REMEDY, in_turn=True):
             self.check()
             yield
 
-    def size(self) -> int:
-        """Bytes of the journal."""
-        try:
-            return self.journal.stat().st_size
-        except FileNotFoundError:
-            return 0
+    @property
+    def lines(self) -> Journal:
+        """The journal as a file of lines, which know whose they are."""
+        if self._lines is None:
+            content = self._opened or (self.path / "manifest.json").read_bytes()
+            owner = owner_of("session", content.decode())  # a manifest that was changed is another session's
+            head, early = self.path / "journal.head", loads(content)["format"] == 1
+            self._lines = Journal(self.journal, owner, self.remedy, head=head, plain=early)
+        return self._lines
+
+    def mark(self) -> Any:
+        """Something that is another once the journal was written to or replaced."""
+        return self.lines.mark()
 
     def read(self) -> tuple[list[Record], int]:
-        """The whole lines, and their bytes. Raises RunError where a line cannot be read, where lines that were
-        there are all gone, and where this is no longer the session that was opened."""
+        """The whole lines, and their bytes. Raises RunError where a line is not as it was written, where lines that
+        were there are gone, and where this is no longer the session that was opened."""
         self.check()
-        records, good = read_jsonl(self.journal, BACKUP)
-        if not records and self._had_lines():
+        found = self.lines.read()
+        if not found.records and self._had_lines():
             state = "is empty" if self.journal.exists() else "is gone"
-            raise RunError(f"{self.journal} {state}, though there was one; without it no label is known: {BACKUP}")
-        return records, good
+            raise RunError(f"{self.journal} {state}, though there was one; without it no label is known: {self.remedy}")
+        return found.records, found.good
+
+    def say_plain(self) -> None:
+        """Says where an earlier version wrote the whole journal, and nothing would show what is changed in it."""
+        found = self.lines.read()
+        if found.records and not found.sealed:
+            warnings.warn(
+                f"{self.journal} was written by a version that put no hashes into it: whether its {found.plain} lines "
+                "are as they were written cannot be seen; from the next answer on it can",
+                AutoALWarning,
+                stacklevel=3,
+            )
 
     def _had_lines(self) -> bool:
         """Whether there is a sign of a journal that is not there: `create` makes one (it did not in version 0.1.0),
         and no model has chosen a batch without labels in it."""
-        if not self.journal.exists() and self._opened is not None and "id" in json.loads(self._opened):
+        if not self.journal.exists() and self._opened is not None and "id" in loads(self._opened):
             return True
         return any(path.name.startswith("round-") for path in (self.path / "checkpoints").glob("*"))
 
@@ -139,16 +219,19 @@ class Folder:
                 AutoALWarning,
                 stacklevel=2,
             )
+        self.lines.settle()
+        clear_leftovers(self.path)
 
     def append(self, record: Record) -> None:
         """One line more, on the disk when this returns. The caller holds the lock."""
         self.check()  # a batch takes a while to choose
-        append_line(self.journal, record)
+        self.lines.append(record)
 
     # --- what the search remembers ----------------------------------------------------------------------------
 
-    def save(self, selector: AutoAL, name: str) -> None:
-        """A checkpoint, whole or absent. One of that name, left by a call that was killed, is replaced."""
+    def save(self, selector: AutoAL, name: str) -> str:
+        """A checkpoint, whole or absent, and the digest of what is in it. One of that name, left by a call that was
+        killed, is replaced."""
         target = self.path / "checkpoints" / name
         made = target.with_name(f".{name}.{secrets.token_hex(4)}")
         self.check()
@@ -158,16 +241,43 @@ class Folder:
         if target.exists():
             shutil.rmtree(target)
         os.rename(made, target)
+        sync_folder(target.parent)
+        return _digest(target)
 
-    def load(self, name: str, model: Any) -> AutoAL:
+    def load(self, name: str, model: Any, written: str | None = None) -> AutoAL:
+        """What `save` kept under that name, where it is what was `written`. Where there is no such checkpoint any more,
+        as with a journal that was put back, that of the beginning, which is said."""
         from autoal.selectors import AutoAL
 
         if not CHECKPOINT.fullmatch(str(name)):
             raise RunError(
                 f"{self.journal} names a checkpoint {shown(name)}, which is none of this session's; the file was "
-                f"changed from outside: {BACKUP}"
+                f"changed from outside: {self.remedy}"
             )
-        return AutoAL.load(self.path / "checkpoints" / name, model=model)
+        folder = self.path / "checkpoints" / name
+        if not folder.exists() and name != "start":
+            if not (folder.parent / "start").is_dir():
+                raise RunError(
+                    f"{folder} is gone, and so is the one that the session began with: put the folder `checkpoints` of "
+                    "a backup in its place; without one begin a session anew, and tell it the labels.csv of this one's "
+                    "report"
+                )
+            warnings.warn(
+                f"{folder} is gone, as where an earlier journal was put back: what the search had learned is lost, and "
+                "it chooses as if the search had just begun, from all labels that there are",
+                AutoALWarning,
+                stacklevel=2,
+            )
+            return self.load("start", model)
+        try:
+            if written is not None and _digest(folder) != written:
+                raise RunError("it is not as it was written")
+            return AutoAL.load(folder, model=model)
+        except (AutoALError, OSError) as error:
+            remedy = "put that of a backup in its place"
+            if name != "start":
+                remedy += ", or remove it: then the search begins anew, and no label is lost"
+            raise RunError(f"{folder} cannot be read ({error}); it was changed from outside: {remedy}") from error
 
     def forget(self, *kept: str) -> None:
         """Removes every checkpoint but these, and nothing else that may lie beside them."""
@@ -201,10 +311,10 @@ def being_made(path: Path) -> Iterator[Folder]:
     with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
         try:
             (made.path / "checkpoints").mkdir()
-            made.journal.touch()
             yield made
             _sync(made.path)
             os.rename(made.path, path)
+            sync_folder(path.parent)
             with contextlib.suppress(OSError):  # the session is there
                 (path / MARK).unlink()
         except OSError as error:
@@ -239,9 +349,18 @@ def _marked(old: Path, path: Path) -> bool:
         return False
 
 
+def _digest(folder: Path) -> str:
+    """Of the files in a checkpoint."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return digest(b"".join(f"{path.name}\n".encode() + digest(path.read_bytes()).encode() for path in files))
+
+
 def _sync(folder: Path) -> None:
-    """Puts every file of a folder on the disk."""
+    """Puts all of a folder on the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
+        elif path.is_dir():
+            sync_folder(path)
+    sync_folder(folder)

@@ -9,7 +9,8 @@
 | scipy sparse matrix | `X.npz` |
 | Dataset, dict of arrays, list of objects | not at all: pass it to `Session.open` again |
 
-Nothing is pickled. A fingerprint (shape and 64 rows) says whether it is the same data again.
+Nothing is pickled. Of files a digest of every byte says whether they are the same again, of what is passed to `open` a
+fingerprint of its shape and 64 rows.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from autoal.data import Rows, as_rows
 from autoal.data.arrays import ArrayRows, SparseRows
 from autoal.data.faces import EncodedRows
 from autoal.data.frames import FrameRows
+from autoal.data.reading import check_archive, read_archive_arrays, read_parquet, reading
 from autoal.data.texts import TextRows
 from autoal.errors import DataMissing, InvalidInput, RunError, shown
+from autoal.session.stamps import check_stamp, stamp_of
 
-__all__ = ["load_inputs", "same_inputs", "store_inputs"]
+__all__ = ["file_of", "load_inputs", "same_inputs", "store_inputs"]
 
 Record = dict[str, Any]
 JSON = "json:"
@@ -60,7 +63,21 @@ def store_inputs(X: Any, folder: Path) -> tuple[Rows, Record]:
         kind = "array"
         np.save(folder / "X.npy", rows.array, allow_pickle=False)
     about = {"kind": kind, "rows": len(rows), "row_shape": shape_of(rows), "fingerprint": rows.fingerprint()}
+    if kind != "outside":
+        about["file"] = stamp_of(path or _stored(about, folder))
     return rows, about if path is None else {**about, "path": str(path)}
+
+
+def _stored(about: Record, folder: Path) -> Path:
+    """Where the pool lies in the folder."""
+    return folder / FILES.get(about["kind"], "X.parquet")
+
+
+def file_of(about: Record, folder: Path) -> Path | None:
+    """Where the pool lies; None where it does not lie in a file."""
+    if about["kind"] == "outside":
+        return None
+    return Path(about["path"]) if about["kind"] == "path" else _stored(about, folder)
 
 
 def shape_of(rows: Rows) -> list[int]:
@@ -81,7 +98,7 @@ def _text_column(rows: TextRows) -> list[Any]:
 
 
 def _texts_again(kind: str, path: Path) -> Any:
-    column = pd.read_parquet(path)["text"].astype(object)
+    column = read_parquet(path)["text"].astype(object)
     values = [value if isinstance(value, str) else None for value in column.tolist()]
     if kind.endswith("Series"):
         return pd.Series(values, dtype=object)
@@ -112,13 +129,14 @@ def store_table(table: Any, path: Path) -> None:
 def load_inputs(about: Record, folder: Path) -> Rows:
     """The rows that a session was created with. Raises DataMissing where they cannot be found, RunError where they are
     others by now."""
-    if about["kind"] == "outside":
+    path = file_of(about, folder)
+    if path is None:
         raise DataMissing(f"{folder} does not hold its pool; pass it again: Session.open({str(folder)!r}, X)")
-    path = Path(about["path"]) if about["kind"] == "path" else folder / FILES.get(about["kind"], "X.parquet")
     if not path.exists():
         raise DataMissing(
             f"the pool of {folder} is not at {path} any more; put it back, or pass it: Session.open({str(folder)!r}, X)"
         )
+    check_stamp(path, about.get("file"), folder)
     try:
         if about["kind"] in ("table", "polars"):
             return same_inputs(as_rows(_load_table(about["kind"], path)), about, folder)
@@ -126,11 +144,17 @@ def load_inputs(about: Record, folder: Path) -> Rows:
             return same_inputs(as_rows(_texts_again(about["kind"], path)), about, folder)
         if about["kind"] == "frame":  # as version 0.1.0 stored it
             return same_inputs(as_rows(_load_frame(path)), about, folder)
-        return same_inputs(as_rows(sparse.load_npz(path) if about["kind"] == "sparse" else path), about, folder)
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise RunError(f"{path} cannot be read ({error}); put the file of then back") from error
+        if about["kind"] == "sparse":
+            check_archive(path)
+            with reading(path, "a sparse matrix"):
+                matrix = sparse.load_npz(path)
+                matrix.check_format(full_check=True)
+            return same_inputs(as_rows(matrix), about, folder)
+        return same_inputs(as_rows(path), about, folder)
+    except InvalidInput as error:
+        raise RunError(f"{error}: put the file of then back") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read ({shown(str(error))}); put the file of then back") from error
 
 
 def same_inputs(rows: Rows, about: Record, folder: Path) -> Rows:
@@ -175,7 +199,7 @@ def _gap(value: Any) -> bool:
 
 def _load_table(kind: str, path: Path) -> Any:
     if kind == "table":
-        table = pd.read_parquet(path)
+        table = read_parquet(path)
         for place, name in enumerate(table.columns):
             if str(name).startswith(JSON):
                 values = [None if text is None else json.loads(text) for text in table.iloc[:, place].tolist()]
@@ -205,7 +229,8 @@ def _path_of(X: Any) -> Path | None:
 
 
 def _load_frame(path: Path) -> pd.DataFrame:
-    with np.load(path, allow_pickle=False) as stored:
+    stored = read_archive_arrays(path)
+    with reading(path, "a table of version 0.1.0"):
         columns = json.loads(str(stored["about"]))
         made: list[Any] = []
         for place, about in enumerate(columns):

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from autoal.data import as_rows
+from autoal.data.reading import map_array
 from autoal.data.sources import LABEL_COLUMNS, Pictures, read_frame
 from autoal.data.texts import is_texts
-from autoal.errors import DataMissing, InvalidInput
+from autoal.errors import InvalidInput
 from autoal.session.exports import read_answers
 from autoal.session.ids import Ids
 from autoal.session.labels import LabelSpace
@@ -80,12 +81,7 @@ def read_pool(
 def read_labels(path: Path, id: str | None, X: Any, ids: list[Any] | None, space: LabelSpace) -> Any:
     """y of full length from a file of labels: those of a .npy file, or None where the file names no label."""
     if path.suffix == ".npy":
-        try:
-            return np.load(path, allow_pickle=False)
-        except FileNotFoundError as error:
-            raise DataMissing(f"{str(path)!r} is not there; check the path") from error
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"{str(path)!r} cannot be read as an array of labels ({error})") from error
+        return np.array(map_array(path))
     answers = [answer for answer in read_answers(path, id=id) if answer.skip is None and not answer.rejected]
     names = Ids(ids, len(as_rows(X)))
     y = np.full(len(names), None, dtype=object)

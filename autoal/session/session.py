@@ -32,15 +32,15 @@ from autoal.session.creating import make_session, now, package_versions
 from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.exports import read_answers
 from autoal.session.fitting import Known, Trained, check_can_fit, kept, lacks_model, trained
-from autoal.session.folder import Folder
-from autoal.session.ids import Ids
-from autoal.session.inputs import load_inputs, same_inputs
+from autoal.session.folder import WAIT_S, Folder
+from autoal.session.inputs import file_of, load_inputs, same_inputs
 from autoal.session.labels import Label, LabelSpace, nearly_alike
 from autoal.session.names import alike, says_alike
 from autoal.session.outlook import MOMENTS, Outlook, outlook_of
 from autoal.session.predictions import check_out, predictions, write_frame
 from autoal.session.settling import settle
-from autoal.session.state import OUT_OF_CLASS, Record, State, Told, replayed
+from autoal.session.stamps import check_stamp, mark_of
+from autoal.session.state import OUT_OF_CLASS, Record, State, Told, checked_state, replayed
 from autoal.session.suspects import NO_PROBABILITIES, find_suspects
 from autoal.session.votes import check_on_conflict
 from autoal.session.watching import rounds_of
@@ -49,6 +49,9 @@ from autoal.strategies.base import check_batch_size
 from autoal.tasks import show_pool
 
 __all__ = ["Session"]
+
+TRIES = 2
+"""How often a batch is chosen again because its points were answered meanwhile, before others have to wait."""
 
 
 class Session:
@@ -84,12 +87,12 @@ class Session:
         self._encoder = encoder
         self._manifest = folder.manifest()
         self._space = LabelSpace(self._manifest["task"], self._manifest["classes"])
-        count = self._manifest["data"]["rows"]
-        named = folder.path / "ids.json"
-        self._ids = Ids(json.loads(named.read_text(encoding="utf-8")) if self._manifest["ids"] else None, count)
+        self._ids = folder.ids(self._manifest)
         self._rows: Any = None
+        self._given, self._pool_mark = False, None
         self._files_of = functools.cache(picture_files)
-        self._replayed, self._read_bytes = State(), -1
+        self._replayed = State()
+        self._seen: Any = self  # no mark of a journal: it has not been read
         self._looked: dict[Any, Outlook] = {}
         self.selector: AutoAL | None = None
         """The AutoAL of the latest `ask` of this process, to look into (`leaderboard()`, `model_`); None before."""
@@ -138,7 +141,9 @@ class Session:
             strict=strict, encoder=encoder,
         )  # fmt: skip
         session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
-        session._rows = rows
+        about = session._manifest["data"]
+        session._rows, session._given = rows, about["kind"] != "path"
+        session._pool_mark = None if session._given else mark_of(Path(about["path"]))
         return session
 
     @classmethod
@@ -164,12 +169,16 @@ class Session:
         check_encoder(encoder)
         session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
         if X is not None:
-            session._rows = same_inputs(as_rows(X), session._manifest["data"], session._folder.path)
+            about = session._manifest["data"]
+            if isinstance(X, str | os.PathLike):
+                check_stamp(Path(X).expanduser(), about.get("file"), session._folder.path)
+            session._rows, session._given = same_inputs(as_rows(X), about, session._folder.path), True
             session._rows.use(encoder)
         with contextlib.suppress(AutoALError):  # another process writes, or the folder is read-only: nothing to mend
             with session._folder.lock(wait_s=0.0):
                 session._state(mend=True)
         session._state()
+        session._folder.say_plain()
         latest = session._replayed.asks[-1] if session._replayed.asks else session._manifest
         warn_of_changes(session.folder, latest, describe_model(model), package_versions())
         return session
@@ -179,29 +188,45 @@ class Session:
     def ask(self, batch_size: int, *, embeddings: Any = None, probs: Any = None) -> Query:
         """The `batch_size` points to label next, none of which is labeled, pending or skipped.
 
-        It is in the journal when this returns; `pending_query()` gives it again. `embeddings` (n, D) and `probs` (n, C)
-        take the place of the model's, as in `AutoAL.fit_query`. With fewer than two labels, or two classes, there is
-        nothing to learn from: then the batch is the most typical points of clusters of the inputs (TypiClust), and
-        `diagnostics["cold_start"]` says so.
+        It is in the journal when this returns; `pending_query()` gives it again. Other processes may tell answers while
+        it is being chosen: it is the one that the labels at the beginning lead to. `embeddings` (n, D) and `probs`
+        (n, C) take the place of the model's, as in `AutoAL.fit_query`. With fewer than two labels, or two classes,
+        there is nothing to learn from: then the batch is the most typical points of clusters of the inputs (TypiClust),
+        and `diagnostics["cold_start"]` says so.
 
         Raises PoolExhausted where fewer points are left, InvalidInput where the session's model was not passed to
         `open`, and whatever `fit_query` raises; then nothing is written.
         """
         batch_size = integer(batch_size, "batch_size")
-        with self._writing() as state:
-            left = len(self) - state.taken
-            if batch_size > left:
-                raise PoolExhausted(
-                    f"got batch_size={batch_size}, but {left} of {len(self)} points are left: {len(state.labels)} are "
-                    f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
-                )
-            check_batch_size(batch_size, left)
-            asked = self._asking(state).ask(
-                batch_size, model=self._model, device=self._device, progress=self._progress, embeddings=embeddings,
-                probs=probs,
-            )  # fmt: skip
-            self._keep(asked, state)
+        with choosing(self._folder, WAIT_S):
+            asked = None
+            for tries in range(TRIES, -1, -1):
+                with contextlib.ExitStack() as held:
+                    state = held.enter_context(self._writing())
+                    self._check_left(batch_size, state)
+                    if tries:  # others may answer while it is chosen; after some rounds of that they have to wait
+                        held.close()
+                    asked = self._asking(state).ask(
+                        batch_size, model=self._model, device=self._device, progress=self._progress,
+                        embeddings=embeddings, probs=probs,
+                    )  # fmt: skip
+                    latest = state if not tries else held.enter_context(self._writing())
+                    if latest.lines > state.lines:
+                        if len(latest.asks) > len(state.asks) or not latest.open(asked.query.indices.tolist()):
+                            continue
+                        asked = asked._replace(record={**asked.record, "lines": state.lines})
+                    self._keep(asked, latest)
+                    break
         return self._shown(asked.query)
+
+    def _check_left(self, batch_size: int, state: State) -> None:
+        left = len(self) - state.taken
+        if batch_size > left:
+            raise PoolExhausted(
+                f"got batch_size={batch_size}, but {left} of {len(self)} points are left: {len(state.labels)} are "
+                f"labeled, {len(state.pending)} pending, {len(state.skipped)} skipped; ask for {left} or fewer"
+            )
+        check_batch_size(batch_size, left)
 
     def ask_ahead(self, batch_size: int) -> Query | None:
         """The next batch, once half of the latest one has an answer; None before, and where no point is left.
@@ -426,7 +451,7 @@ class Session:
         other = type(self)(
             self._folder, model=self._model, encoder=self._encoder, device=self._device, progress=self._progress
         )
-        other._rows = self._rows
+        other._rows, other._given, other._pool_mark = self._rows, self._given, self._pool_mark
         return other
 
     def training_set(self) -> tuple[np.ndarray, np.ndarray]:
@@ -587,7 +612,7 @@ class Session:
         ahead = batch if labels is None else integer(labels, "labels")
         if ahead < 1:
             raise InvalidInput(f"got labels={ahead}; wanted how many labels more the outlook is about, 1 or more")
-        key = (self._read_bytes, str(rule), ahead, estimate)
+        key = (self._seen, str(rule), ahead, estimate)
         if key not in self._looked:
             values, missing = self._values() if estimate else ({}, " without cross-validation")
             rounds = rounds_of(state, self._ids, values)
@@ -650,15 +675,19 @@ class Session:
         before = state.checkpoint
         asked.remember(self._folder)
         self._write(asked.record, state)
-        self._folder.forget(before, state.checkpoint)
+        self._folder.forget("start", before, state.checkpoint)
 
     def _state(self, mend: bool = False) -> State:
         """The state as the journal has it, read again where another process has added to it."""
-        if self._folder.size() != self._read_bytes:
+        mark = self._folder.mark()
+        if mark != self._seen or mark is None:
             records, good = self._folder.read()
-            if mend and self._folder.size() > good:
+            if mend:
                 self._folder.mend(good)
-            self._replayed, self._read_bytes = replayed(records, self._ids), good
+                mark = self._folder.mark()
+            journal, remedy = self._folder.journal, self._folder.remedy
+            self._replayed = checked_state(records, self._ids, self._space, journal, remedy)
+            self._seen = mark
         return self._replayed
 
     @contextlib.contextmanager
@@ -671,7 +700,7 @@ class Session:
         record = json.loads(dumps(record))  # the state holds what the journal holds
         self._folder.append(record)
         state.apply(record, self._ids)
-        self._read_bytes = self._folder.size()
+        self._seen = self._folder.mark()
 
     def _shown(self, query: Query) -> Query:
         """The query with what there is to look at, and the classes for whoever labels."""
@@ -715,9 +744,13 @@ class Session:
         return trained(self._inputs(), known, model=self._model, device=self._own_device, seed=seed)
 
     def _pool(self) -> Rows:
-        if self._rows is None:
+        path = None if self._given else file_of(self._manifest["data"], self._folder.path)
+        mark = None if path is None else mark_of(path)
+        if self._rows is None or (path is not None and mark != self._pool_mark):
+            # Again where it was written to meanwhile: what is mapped of a file that has shrunk ends the process.
             self._rows = load_inputs(self._manifest["data"], self._folder.path)
             self._rows.use(self._encoder)
+            self._pool_mark = mark
         return self._rows
 
     def _inputs(self) -> Rows:

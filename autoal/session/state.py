@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from autoal.errors import RunError
+from autoal.errors import InvalidInput, RunError, UnknownName
+from autoal.journal import Damage
 from autoal.session.ids import Ids
-from autoal.session.labels import Label
+from autoal.session.labels import Label, LabelSpace
 
-__all__ = ["BEGINNING", "DISAGREEMENT", "OUT_OF_CLASS", "Record", "State", "Told", "replayed"]
+__all__ = ["BEGINNING", "DISAGREEMENT", "OUT_OF_CLASS", "Record", "State", "Told", "checked_state", "replayed"]
 
 Record = dict[str, Any]
 BEGINNING = "create"
@@ -76,13 +78,21 @@ class State:
         self.answers: list[Before] = []
         """What each answer that still stands replaced, in the order they were given; not of the labels that a session
         began with."""
+        self.lines = 0
+        """Of the journal, that this is the state after."""
         self.checkpoint = "start"
         """Name of what the search remembers."""
+        self.saved: str | None = None
+        """Its digest, where the journal holds one."""
 
     @property
     def taken(self) -> int:
         """Points that will not be asked for as things stand."""
         return len(self.labels) + len(self.skipped) + len(self.pending)
+
+    def open(self, rows: Iterable[int]) -> bool:
+        """Whether none of these points has an answer or is waited for."""
+        return not any(row in self.labels or row in self.skipped or row in self.pending for row in rows)
 
     @property
     def rejected(self) -> list[int]:
@@ -96,6 +106,7 @@ class State:
 
     def apply(self, record: Record, ids: Ids) -> None:
         """One line of the journal. Raises RunError for a line that does not belong to this pool."""
+        self.lines += 1
         try:
             rows = _rows(record, ids)
             if record["event"] == "ask":
@@ -104,7 +115,8 @@ class State:
                 self.pending.update(dict.fromkeys(rows, len(self.asks)))
                 self.asked.update(dict.fromkeys(rows, len(self.asks)))
                 self.asks.append(record)
-                self.checkpoint = record.get("checkpoint", self.checkpoint)
+                if record.get("checkpoint", self.checkpoint) != self.checkpoint:
+                    self.checkpoint, self.saved = record["checkpoint"], record.get("saved")
                 return
             if record["event"] == "undo":
                 if rows != self.latest(len(rows)):
@@ -122,10 +134,7 @@ class State:
             if record.get("source") == BEGINNING:
                 self.answers.clear()
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"the journal holds a line that does not belong to this session ({error!r}); it was changed "
-                "from outside"
-            ) from error
+            raise RunError(f"what does not belong to this session ({error!r})") from error
 
     def _count(self, record: Record, ids: Ids) -> set[int]:
         """The votes in a line, and which of its answers follow from votes; gives which of them did before."""
@@ -215,8 +224,53 @@ def _row(ids: Ids, value: Any) -> int:
 
 
 def replayed(records: Iterable[Record], ids: Ids) -> State:
-    """The state after these lines."""
+    """The state after these lines, which were checked when they were read."""
     state = State()
     for record in records:
         state.apply(record, ids)
     return state
+
+
+def checked_state(records: Iterable[Record], ids: Ids, space: LabelSpace, path: Path, remedy: str) -> State:
+    """The state after these lines of the journal at `path`. Raises Damage, naming the line, at the first one that this
+    session cannot have written: an unknown event or key, a batch out of turn, a label that is none of its labels."""
+    from autoal.session.lines import check_line
+
+    state = State()
+    for number, record in enumerate(records, start=1):
+        try:
+            check_line(record)
+            _check_turn(record, state, number)
+            _check_labels(record, state, space)
+            state.apply(record, ids)
+        except (RunError, ValueError) as error:
+            said = error.args[0] if type(error) is ValueError else str(error)
+            raise Damage(
+                f"{path}, line {number} holds {said}; it was changed from outside, or written by a newer version of "
+                f"autoal: {remedy}",
+                number,
+            ) from error
+    return state
+
+
+def _check_turn(record: Record, state: State, number: int) -> None:
+    if record["event"] != "ask":
+        return
+    if record["round"] != len(state.asks):
+        raise ValueError(f"batch {record['round']}, where batch {len(state.asks)} is next")
+    if record.get("lines", 0) >= number:
+        raise ValueError("a batch chosen from lines that come after it")
+
+
+def _check_labels(record: Record, state: State, space: LabelSpace) -> None:
+    like = state.example
+    for label in record.get("labels", ()) if record["event"] != "ask" else ():
+        if label is None:
+            continue
+        try:
+            plain = space.plain(label, like)
+        except (InvalidInput, UnknownName) as error:
+            raise ValueError(f"a label that is none of this session ({error})") from error
+        if plain != label or (type(plain) is not type(label) and space.task != "regression"):
+            raise ValueError(f"the label {label!r}, which this session would have written as {plain!r}")
+        like = plain if like is None else like

@@ -22,7 +22,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autoal.disk import cut_torn, locked
+from autoal.disk import cut_torn, locked, read_jsonl
+from autoal.errors import RunError, shown
 from autoal.experiment.config import StudyConfig
 from autoal.rng import derive_seed
 
@@ -33,6 +34,24 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Of gain and of seconds."""
 DEATHS = 2
 """A trial whose process dies this often has failed; the first time may have been a neighbour's fault (memory)."""
+
+
+LOG_REMEDY = (
+    "put the file of a backup in its place, or delete it: trials are then counted anew, and cells that are there need "
+    "not be computed again"
+)
+
+
+def read_log(path: Path) -> int:
+    """How many trials there are in a log of Optuna's. Raises RunError where it cannot be read."""
+    try:
+        lock: Any = _Lock(path.with_name(".study.lock"))
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        return sum(storage.get_n_trials(study._study_id) for study in storage.get_all_studies())
+    except Exception as error:  # whatever a line that is not as it was written leads to
+        raise RunError(
+            f"{path} cannot be read ({shown(str(error))}); it was changed from outside: {LOG_REMEDY}"
+        ) from error
 
 
 class Book:
@@ -52,13 +71,21 @@ class Book:
             storage = JournalStorage(JournalFileBackend(str(log), lock_obj=_Lock(folder / ".study.lock")))  # type: ignore[arg-type]
         else:
             storage = config.storage
-        self.study = optuna.create_study(
-            study_name=config.study_name or name,
-            storage=storage,
-            directions=DIRECTIONS[: len(config.objectives)],
-            load_if_exists=True,
-            pruner=_pruner(config, seeds),
-        )
+        try:
+            self.study = optuna.create_study(
+                study_name=config.study_name or name,
+                storage=storage,
+                directions=DIRECTIONS[: len(config.objectives)],
+                load_if_exists=True,
+                pruner=_pruner(config, seeds),
+            )
+            self.trials()
+        except MemoryError:
+            raise
+        except Exception as error:  # of Optuna, of a database, of whatever a line that was changed leads to
+            where = folder / "study.log" if config.storage is None else f"the storage {config.storage!r}"
+            remedy = LOG_REMEDY if config.storage is None else "put it right, or name another `storage` in the config"
+            raise RunError(f"{where} cannot be used ({shown(str(error) or type(error).__name__)}): {remedy}") from error
 
     def next(self, owner: str = "") -> Trial | None:
         """The next trial, of a process named `owner`; None where all are finished or under way."""
@@ -93,7 +120,10 @@ class Book:
         happens to twice counts as failed. In a shared storage the trials of other folders are left alone.
         """
         for trial in self.trials():
-            if trial.state is not TrialState.RUNNING or trial.user_attrs.get("folder", self.mine) != self.mine:
+            if trial.state is not TrialState.RUNNING:
+                continue
+            shared = self.config.storage is not None  # a folder's own log has no other's, wherever it lies by now
+            if shared and trial.user_attrs.get("folder", self.mine) != self.mine:
                 continue
             if owner is not None and trial.user_attrs.get("owner") != owner:
                 continue
@@ -111,6 +141,7 @@ class Book:
         log = folder / "study.log"
         if not log.exists():
             return
+        read_jsonl(log, LOG_REMEDY)
         cut_torn(log, log.read_bytes().rfind(b"\n") + 1)
 
     def _note(self, trial: FrozenTrial, key: str, value: Any) -> None:

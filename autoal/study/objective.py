@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import Trial
 
-from autoal.disk import dumps, locked
+from autoal.disk import dumps, locked, read_jsonl
 from autoal.errors import RunError
 from autoal.experiment.cell import Cell, MakeSelector, cells_of
 from autoal.experiment.config import ExperimentConfig, SelectorSpec, StudyConfig
@@ -110,7 +109,7 @@ class Objective:
         if result.failures:
             raise CellsFailed(result.failure_message())
         areas = paired_areas(read_journal(folder))["target"]
-        lines = [json.loads(line) for line in (folder / "timings.jsonl").read_text().splitlines()]
+        lines = read_jsonl(folder / "timings.jsonl")[0]
         stages = [line["seconds"] for line in lines if "select" in line["seconds"]]
         if not stages:
             raise CellsFailed(

@@ -19,8 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from autoal.disk import read_jsonl
 from autoal.experiment.config import read_config
+from autoal.experiment.lines import read_run
 from autoal.experiment.plugins import make_selector
 from autoal.experiment.runner import run
 from autoal.experiment.store import RunStore
@@ -72,7 +72,7 @@ def described(folder: Path) -> str:
 
 def judged(folders: list[Path], rules: list[Rule]) -> pd.DataFrame:
     """`stops` of all cells of all runs, with a column run."""
-    parts = [stops(read_jsonl(folder / "journal.jsonl")[0], rules).assign(run=folder.name) for folder in folders]
+    parts = [stops(read_run(folder), rules).assign(run=folder.name) for folder in folders]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -80,7 +80,7 @@ def gains(folders: list[Path]) -> str:
     """Whether what `expected_gain` says of the next batch comes true, over all rounds of all cells with a curve."""
     found = []
     for folder in folders:
-        lines = pd.DataFrame(read_jsonl(folder / "journal.jsonl")[0])
+        lines = pd.DataFrame(read_run(folder))
         for _, block in lines.groupby(["dataset", "selector", "seed"], sort=False):
             records = block.to_dict("records")
             rounds = recorded_rounds([{str(key): value for key, value in record.items()} for record in records])

@@ -24,6 +24,7 @@ from autoal.experiment.runner import run
 from autoal.experiment.shards import Shard, compile_journal, merge
 from autoal.experiment.store import RunStore
 from autoal.rng import derive_seed
+from tests.session.forged import resealed
 
 HERE = Path(__file__).parent
 
@@ -115,9 +116,12 @@ def test_what_does_not_belong_together_is_not_merged(tmp_path: Path) -> None:
         merge(tmp_path / "out", [tmp_path / "a", tmp_path / "b"])
     changed = tmp_path / "a/cells/iris--random--0.jsonl"
     run(tiny(seeds=1), make_selector, tmp_path / "c")
-    changed.write_text(changed.read_text().replace('"labels":3', '"labels":4'))
+    resealed(changed, lambda lines: [{**lines[0], "labels": 4}, *lines[1:]])  # as another machine might compute it
     with pytest.raises(RunError, match="differ"):
         merge(tmp_path / "out2", [tmp_path / "a", tmp_path / "c"])
+    changed.write_text(changed.read_text().replace('"labels":4', '"labels":3'))
+    with pytest.raises(RunError, match="line 1 of 4 is not as it was written"):
+        merge(tmp_path / "out3", [tmp_path / "a", tmp_path / "c"])
 
 
 # The time limit.

@@ -13,6 +13,7 @@ import pytest
 from autoal import Session
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput
 from autoal.session import Told
+from tests.session.forged import as_version_0_1_0
 from tests.session.problems import NAMES, X, begun, named, truth
 from tests.session.test_exports import annotation, task, written
 
@@ -251,9 +252,11 @@ def test_columns_of_the_rows_do_not_pass_for_answers(tmp_path: Path) -> None:
 def test_old_journals_read_as_before(tmp_path: Path) -> None:
     session = begun(tmp_path / "s")
     old = {"event": "tell", "ids": ["p01"], "labels": ["oak"], "skips": [["p02", "ood"]], "source": "tell", "time": "t"}
+    as_version_0_1_0(session.folder)
     with open(session.folder / "journal.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(old) + "\n")
-    session = Session.open(session.folder)
+    with pytest.warns(AutoALWarning, match="no hashes"):
+        session = Session.open(session.folder)
     assert session.labeled == {"p01": "oak"} and session.skipped == {"p02": "ood"} and session.votes == {}
     assert "annotators" not in session.status() and session.agreement() is None
     session.tell(NAMES[3:9], truth[3:9])
@@ -263,6 +266,9 @@ def test_old_journals_read_as_before(tmp_path: Path) -> None:
         "labels",
         "source",
         "time",
+        "of",
+        "line",
+        "hash",
     }
 
 

@@ -12,9 +12,10 @@ from sklearn.linear_model import LinearRegression
 
 from autoal import Session
 from autoal.cli import main
-from autoal.errors import ConfigError, InvalidInput, UnknownName
+from autoal.errors import AutoALWarning, ConfigError, InvalidInput, UnknownName
 from autoal.session.outlook import Outlook, outlook_of
 from autoal.stopping import DEFAULT, Round
+from tests.session.forged import as_version_0_1_0, forged
 from tests.session.problems import NAMES, X, again, begun, named
 
 
@@ -105,14 +106,10 @@ def test_a_regression_has_an_outlook(tmp_path: Path) -> None:
 
 def test_sessions_of_earlier_versions_have_one(session: Session) -> None:
     """Their batches hold nothing of it."""
-    import json
-
-    path = session.folder / "journal.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        line.pop("stopping", None)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    old = again(session.folder)
+    forged(session.folder, lambda lines: [{k: v for k, v in line.items() if k != "stopping"} for line in lines])
+    as_version_0_1_0(session.folder)
+    with pytest.warns(AutoALWarning, match="no hashes"):
+        old = again(session.folder)
     assert old.outlook().stop is None and old.outlook().rounds == 0
     batch = old.ask(4)
     old.tell(batch, named(batch.ids))

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoal import Session
+from autoal import AutoAL, Session
 from autoal.errors import AutoALError, AutoALWarning, RunError
+from tests.session.forged import forged, head_at
 from tests.session.killed import told
 from tests.session.problems import NAMES, again, begun, named, truth
 
@@ -74,6 +76,7 @@ def test_a_journal_cut_at_any_byte_is_recovered_and_said(tmp_path: Path) -> None
     middle = whole.index(b"\n", len(kept)) + 1
     for end in range(len(kept), len(whole)):
         (session.folder / "journal.jsonl").write_bytes(whole[:end])
+        head_at(session.folder, whole[:end].count(b"\n"))
         if end in (len(kept), middle):
             opened = again(session.folder)
         else:
@@ -99,10 +102,14 @@ def test_a_journal_changed_in_its_middle_is_refused(tmp_path: Path) -> None:
     session.tell("p51", "oak")
     lines = (session.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (session.folder / "journal.jsonl").write_bytes(b"{}}\n" + b"".join(lines))
-    with pytest.raises(RunError, match="line 1"):
+    with pytest.raises(RunError, match="line 1 of 3"):
         again(session.folder)
     (session.folder / "journal.jsonl").write_bytes(b'{"event":"tell","ids":["q7"],"labels":["oak"]}\n')
-    with pytest.raises(RunError, match="does not belong"):
+    with pytest.raises(RunError, match="carries no hash"):
+        again(session.folder)
+    (session.folder / "journal.jsonl").write_bytes(b"".join(lines))
+    forged(session.folder, lambda lines: [{"event": "tell", "ids": ["q7"], "labels": ["oak"]}])
+    with pytest.raises(RunError, match="line 1 holds what does not belong"):
         again(session.folder)
 
 
@@ -115,6 +122,56 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
     assert one.pending == [] and len(one.labeled) == 16
     assert not set(other.ask(4).ids) & set(batch.ids)
     assert one.n_rounds == 2
+
+
+def test_one_who_works_without_a_pause_does_not_keep_others_out(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "tests.session.turns", str(tmp_path / "s")]
+    found = subprocess.run(arguments, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    failed, longest = found.stdout.split()
+    assert failed == "0" and float(longest) < 5.0
+
+
+def test_answers_are_taken_while_a_batch_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, alone = told(tmp_path / "s"), told(tmp_path / "alone")
+    expected = alone.ask(4)
+    free = next(name for name in NAMES[12:] if name not in expected.ids)
+    chosen = AutoAL.fit_query
+    times = 0
+
+    def telling(self: AutoAL, *arguments: Any, **named: Any) -> Any:
+        nonlocal times
+        times += 1
+        again(session.folder).tell(free if times == 1 else "p59", "oak")
+        return chosen(self, *arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AutoAL, "fit_query", telling)
+        batch = session.ask(4)
+    assert batch == expected and times == 1, "the one that the labels at its beginning lead to"
+    assert session.labeled[free] == "oak" and session.pending == batch.ids.tolist()
+    assert again(session.folder).pending == session.pending
+
+
+def test_a_batch_whose_points_are_answered_meanwhile_is_chosen_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, alone = told(tmp_path / "s"), told(tmp_path / "alone")
+    first = alone.ask(4).ids.tolist()
+    chosen = AutoAL.fit_query
+    answered: list[Any] = []
+
+    def answering(self: AutoAL, *arguments: Any, **named: Any) -> Any:
+        found = chosen(self, *arguments, **named)
+        if not answered:
+            answered.extend(found.ids[:1])
+            again(session.folder).tell(found.ids[0], "oak")
+        return found
+
+    monkeypatch.setattr(AutoAL, "fit_query", answering)
+    batch = session.ask(4)
+    assert answered == first[:1] and len(set(batch.ids)) == 4 and not set(batch.ids) & set(answered)
+    assert again(session.folder).pending == batch.ids.tolist()
 
 
 def test_one_who_writes_keeps_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

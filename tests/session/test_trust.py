@@ -18,6 +18,7 @@ from autoal.experiment.store import RunStore
 from autoal.report.tables import read_journal
 from autoal.session.folder import MARK, being_made
 from autoal.study.book import Book
+from tests.session.forged import as_version_0_1_0, forged
 from tests.session.killed import told
 from tests.session.problems import again, begun
 
@@ -71,7 +72,7 @@ def test_folders_of_the_users_among_checkpoints_stay(tmp_path: Path) -> None:
     (session.folder / "checkpoints" / ".round-0007.0123abcd").mkdir()  # what a kill leaves of one of ours
     for _ in range(3):
         session.ask(3)
-    kept = {"round-0000-good", "mine", ".mine.0123abcd", "startled", "round-0001", "round-0002"}
+    kept = {"round-0000-good", "mine", ".mine.0123abcd", "startled", "start", "round-0001", "round-0002"}
     assert set(os.listdir(session.folder / "checkpoints")) == kept
 
 
@@ -128,7 +129,6 @@ def test_nothing_goes_into_a_session_that_took_the_name(tmp_path: Path, call: st
     shutil.rmtree(tmp_path / "a")
     other = told(tmp_path / "a")  # its arguments are the same
     before = (tmp_path / "a" / "journal.jsonl").read_bytes(), os.listdir(tmp_path / "a")
-    session._read_bytes = -1  # a journal as long as the one before is taken for it by calls that only look
     with pytest.raises(RunError, match="no longer the session"):
         CALLS[call](session)
     assert ((tmp_path / "a" / "journal.jsonl").read_bytes(), os.listdir(tmp_path / "a")) == before
@@ -177,10 +177,8 @@ def test_a_journal_without_a_line_is_no_new_session(tmp_path: Path, how: str) ->
 
 def test_a_session_of_version_0_1_0_without_a_journal_goes_on(tmp_path: Path) -> None:
     folder = begun(tmp_path / "s").folder
+    as_version_0_1_0(folder)
     (folder / "journal.jsonl").unlink()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["id"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
     assert again(folder).tell("p50", "oak").new == 1
 
 
@@ -203,7 +201,7 @@ def test_a_damaged_last_line_is_an_error_and_not_a_kill(tmp_path: Path, change: 
         "not text": line[:20] + b"\xff" + line[21:],
     }[change]
     journal.write_bytes(backup[:start] + damaged + b"\n")
-    with pytest.raises(RunError, match=r"line \d of \d cannot be read.*backup"):
+    with pytest.raises(RunError, match=r"journal.jsonl, line 2 of 2 (cannot|is not as|carries no hash).*backup"):
         again(session.folder)
     assert journal.read_bytes() == backup[:start] + damaged + b"\n"
     journal.write_bytes(backup)  # as the message says
@@ -224,7 +222,9 @@ def test_what_is_cut_off_is_kept_beside_it(tmp_path: Path) -> None:
 
 def test_a_cell_whose_last_line_is_damaged_is_not_computed_anew_in_silence(tmp_path: Path) -> None:
     cell = RunStore(tmp_path).cell("iris--random--0")
-    line = b'{"dataset":"iris","selector":"random","seed":0,"round":0}\n'
+    line = (
+        b'{"dataset":"iris","selector":"random","seed":0,"round":0,"labels":6,"labeled":6,"value":0.5,"last":false}\n'
+    )
     cell.path.write_bytes(line + b'{"round":1,}\n')
     with pytest.raises(RunError, match="line 2 of 2"):
         cell.read()
@@ -257,12 +257,13 @@ def test_a_checkpoint_elsewhere_is_not_followed(tmp_path: Path, name: Any) -> No
     session.ask(3)
     journal = session.folder / "journal.jsonl"
     backup = journal.read_bytes()
-    *lines, last = backup.splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines) + json.dumps({**json.loads(last), "checkpoint": name}).encode() + b"\n")
+    head = (session.folder / "journal.head").read_bytes()
+    forged(session.folder, lambda lines: [*lines[:-1], {**lines[-1], "checkpoint": name}])
     AutoAL("fast").save(tmp_path / "evil")
     with pytest.raises(RunError, match="names a checkpoint"):
         again(session.folder).ask(3)
     journal.write_bytes(backup)  # as the message says
+    (session.folder / "journal.head").write_bytes(head)
     assert len(again(session.folder).ask(3)) == 3
 
 
@@ -291,3 +292,81 @@ def test_a_partial_file_that_is_there_is_not_written_over(
     with pytest.raises(FileExistsError):
         write_atomic(tmp_path / "new", "content")
     assert (tmp_path / "foreseen").read_text() == "mine"
+
+
+def test_what_killed_writers_left_is_taken_away_after_a_day(tmp_path: Path) -> None:
+    session = told(tmp_path / "s")
+    names = (
+        ".labels.csv.123-0123abcd.tmp",
+        ".report.html.9-89abcdef.tmp",
+        ".mine.tmp",
+        "notes.tmp",
+        ".x.1-0123abcg.tmp",
+    )
+    for name in names:
+        (session.folder / name).write_text("half")
+        os.utime(session.folder / name, (0, 0))
+    (session.folder / ".labels.csv.7-0123abcd.tmp").write_text("being written")
+    again(session.folder)
+    assert not any((session.folder / name).exists() for name in names[:2])
+    assert all((session.folder / name).exists() for name in (*names[2:], ".labels.csv.7-0123abcd.tmp"))
+
+
+# --- remedies that messages name ------------------------------------------------------------------------------
+
+
+def test_a_journal_of_an_earlier_round_goes_on(tmp_path: Path) -> None:
+    """With the head of that day, as a backup of the folder has it; its checkpoints are long gone."""
+    session = told(tmp_path / "s")
+    files = [session.folder / name for name in ("journal.jsonl", "journal.head")]
+    session.ask(3)
+    session.ask(3)
+    backup = [path.read_bytes() for path in files]
+    pending = session.pending
+    for _ in range(3):
+        session.ask(3)
+    for path, content in zip(files, backup, strict=True):
+        path.write_bytes(content)
+    opened = again(session.folder)
+    assert opened.pending == pending and opened.n_rounds == 2
+    with pytest.warns(AutoALWarning, match="as if the search had just begun"):
+        batch = opened.ask(3)
+    assert not set(batch.ids) & set(pending)
+    assert len(again(session.folder).ask(3)) == 3  # from its own checkpoint, without a word
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "a file gone", "another one"])
+def test_a_checkpoint_that_is_not_as_it_was_written_is_refused(tmp_path: Path, how: str) -> None:
+    session = told(tmp_path / "s")
+    session.ask(3)
+    session.ask(3)
+    checkpoint = session.folder / "checkpoints" / "round-0001"
+    path = checkpoint / "selector.json"
+    content = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(content[:-9])
+    elif how == "flipped":
+        path.write_bytes(content.replace(b"0.", b"1.", 1))
+    elif how == "a file gone":
+        path.unlink()
+    else:
+        shutil.copy(session.folder / "checkpoints" / "round-0000" / "selector.json", path)
+        path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(RunError, match=r"round-0001 cannot be read.*or remove it"):
+        session.ask(3)
+    shutil.rmtree(checkpoint)  # as the message says
+    with pytest.warns(AutoALWarning, match="as if the search had just begun"):
+        assert len(session.ask(3)) == 3
+
+
+def test_a_session_of_version_0_1_0_whose_first_checkpoint_is_gone_says_what_to_do(tmp_path: Path) -> None:
+    session = told(tmp_path / "s")
+    session.ask(3)
+    shutil.rmtree(session.folder / "checkpoints" / "start")
+    shutil.rmtree(session.folder / "checkpoints" / "round-0000")
+    with pytest.raises(RunError, match=r"labels\.csv of this one's report"):
+        session.ask(3)
+    session.report(estimate=False)
+    fresh = begun(tmp_path / "new")  # as the message says
+    fresh.tell_file(session.folder / "labels.csv")
+    assert fresh.labeled == session.labeled and len(fresh.ask(3)) == 3
