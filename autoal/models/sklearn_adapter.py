@@ -19,6 +19,7 @@ from autoal.data.faces import AS_GIVEN, FIRST
 from autoal.data.notes import Quiet
 from autoal.data.rows import Rows, check_finite
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
+from autoal.models.gathered import Gathered
 from autoal.models.head import GRADIENT_WIDTH, HEAD_FIELDS, Head
 from autoal.models.sklearn_features import SPARSE_WIDTH, Featurizer, before_last
 from autoal.models.sklearn_members import can_sample, member_means, member_probabilities
@@ -245,7 +246,7 @@ class SklearnModel:
             )
         if self.fitted is None or self._featurizer is None or self._fitted_on is None:
             raise NotFitted("the model has not been trained; call fit first")
-        parts: dict[str, list[Tensor]] = {name: [] for name in needs}
+        parts = Gathered.of(needs, len(indices))
         width = rows.cost + self.num_classes * self.mc_samples
         width += GRADIENT_WIDTH if "gradients" in needs else 0
         of_head = needs & HEAD_FIELDS
@@ -285,7 +286,8 @@ class SklearnModel:
                 if "mc_means" in needs - of_head:
                     means = member_means(_last_step(self.fitted), self._before_last(x), self.mc_samples)
                     parts["mc_means"].append(torch.stack([_targets(member) for member in means], dim=1))
-        return ModelOutputs(**{name: torch.cat(tensors).to(device) for name, tensors in parts.items() if tensors})
+        whole = {name: gathered.whole() for name, gathered in parts.items()}
+        return ModelOutputs(**{name: rows.to(device) for name, rows in whole.items() if rows is not None})
 
     def predict_log_probs(self, rows: Rows, indices: Tensor) -> Tensor:
         """(n, C) float32 log probabilities on the CPU."""

@@ -23,6 +23,7 @@ from autoal.models.dropout import DropoutSampler, active_dropouts, mc_dropout
 from autoal.models.ensembles import Repulsion, train_members, training_inputs
 from autoal.models.evaluating import Embedder, LastLinearInput, last_linear_input
 from autoal.models.forward import arranged, cast, widened
+from autoal.models.gathered import Gathered
 from autoal.models.gradients import GradientSketch, gradient_norms
 from autoal.models.laplace import sampled_outputs
 from autoal.models.perturbation import NOISES, deviations
@@ -286,7 +287,7 @@ class TorchModel:
         self, module: nn.Module, rows: Rows, indices: Tensor, needs: frozenset[str], seed: int, device: torch.device
     ) -> dict[str, Tensor]:
         """The fields that need one look at each chunk."""
-        parts: dict[str, list[Tensor]] = {name: [] for name in needs}
+        parts = Gathered.of(needs, len(indices))
         noise = (self.noise_samples, self.noise_scale, rng.derive_seed(seed, "weights"), self.noise_variant)
         embedder = Embedder(module)
         cost = 4.0 * (_ACTIVATIONS * rows.cost + 2 * self.mc_samples * 64)
@@ -318,7 +319,8 @@ class TorchModel:
                 if "deviations" in needs:
                     look = partial(self._looked_at, sampler, seen, embedder, x)
                     parts["deviations"].append(deviations(module, look, *noise).float())
-        return {name: torch.cat(tensors) for name, tensors in parts.items()}
+        whole = {name: gathered.whole() for name, gathered in parts.items()}
+        return {name: rows for name, rows in whole.items() if rows is not None}
 
     def _looked_at(self, sampler: DropoutSampler, seen: LastLinearInput, embedder: Embedder, x: Tensor) -> Tensor:
         """(n, E) probabilities, or features in a regression, of the module as its weights are now."""
