@@ -332,13 +332,15 @@ def compose_batch(
     of those, and what they say of the others is their mean.
     """
     net = learned.net
-    reads = learned.capacity > 0 or bool(net.feature_weights.any())
+    # The network moves weights over what candidates proposed, once it has learned to: the anchor's is 0.
+    moves = learned.capacity > 0 and bool(proposals) and bool(net.second.weight.any())
+    reads = moves or bool(net.feature_weights.any())
     seen = describe_pool(
         view, space, judges, proposals, batch_size=batch_size, unasked=len(net.logits), reads=reads, some=some
     )
     with torch.no_grad():
         log_value, weights = net.log_value(
-            seen.uncertainty, seen.ranks, seen.features, learned.context, learned.capacity
+            seen.uncertainty, seen.ranks, seen.features, learned.context, learned.capacity if moves else 0.0
         )
         if config.open_set and view.rejected is not None:
             foreign = space.project(view.rejected.to(view.device))
