@@ -90,8 +90,8 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Removes the partial files that killed writers left in a folder: by their exact form, and a day old at least, since
-    one that is being written is there for a moment."""
+    """Removes the partial files that killed writers left in a folder: by their exact form, and a day old at least,
+    since one that is being written is there for a moment."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if LEFTOVER.fullmatch(path.name) and time.time() - path.lstat().st_mtime > DAY_S:
