@@ -68,7 +68,7 @@ def query(
         Path | None, typer.Option(help="CSV whose columns say what there is to look at of each id: text, image, ...")
     ] = None,
     files_root: Annotated[
-        Path | None, typer.Option(help="Folder below which Label Studio serves local pictures (see README).")
+        Path | None, typer.Option(help="Folder below which Label Studio serves local pictures.")
     ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="No new batch: what was asked for and is open.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
