@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import warnings
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,17 +108,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
-@app.command(short_help="AutoAL against random on digits, with a plot.")
+@app.command(short_help="AutoAL against random labels on digits: an answer and a page, in two minutes.")
 def quickstart(
     seed: Seed = None,
     device: Device = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("autoal-quickstart"),
     workers: Workers = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page where somebody sits before a display.")
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
-    """AutoAL against random on handwritten digits: a table, a verdict and a plot, in a minute or two.
+    """AutoAL against random labels on handwritten digits, ten seeds: a table, an answer in words, and a page.
 
     Example: autoal quickstart
+    Example: autoal quickstart --out tried --workers 4 --no-browser
     """
     from autoal.experiment.config import parse_config
 
@@ -126,14 +131,31 @@ def quickstart(
             "name": "quickstart",
             "datasets": ["digits"],
             "selectors": ["autoal", "random"],
-            "seeds": 3,
+            "seeds": 10,
             "initial": {"per_class": 2},
             "batch_size": 10,
             "rounds": 10,
         }
     )
-    # Two processes and not one per core: six cells, and the start of a process takes seconds.
+    # Two processes and not one per core: the start of a process takes seconds.
     _compare(_adjusted(config, seed, device), out, workers or min(2, os.cpu_count() or 1), quiet)
+    if browser and somebody_looks():
+        webbrowser.open((out / "report.html").absolute().as_uri())
+    Console(highlight=False).print(NEXT, soft_wrap=True, markup=False)
+
+
+NEXT = """
+Next, on data of your own:
+  autoal compare leaves.csv --target species   would choosing have paid? on a file that is labeled already
+  autoal label pictures/                       label on a page: pictures, or texts.csv, table.parquet, pool.npy
+  AutoAL("fast").fit_query(X, y)               in Python: y holds -1, NaN or None where there is no label yet"""
+
+
+def somebody_looks() -> bool:
+    """Whether a page that is opened would be seen: a terminal, a display, and no CI."""
+    if os.environ.get("CI") or not sys.stdout.isatty():
+        return False
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @app.command(short_help="Run selectors on scenarios and seeds, and say who won.")
@@ -540,15 +562,18 @@ def _report(folder: Path) -> None:
     overhead = overhead_table(read_jsonl(folder / "timings.jsonl")[0], report.focus)
     if not overhead.empty:
         texts += [f"What {report.focus} takes beside one training of the model, a round.\n", to_markdown(overhead)]
-    head = [f"# {report.manifest['config']['name']}\n", f"**{report.verdict}**\n"]
-    lines = [*(f"- {line}" for line in (*said, *report.notes)), ""]
+    head = [f"# {report.manifest['config']['name']}\n", f"**{report.answer.headline}** {report.answer.detail}\n"]
+    lines = [f"- {report.verdict}", *(f"- {line}" for line in (*said, *report.notes)), ""]
     write_atomic(folder / "report.md", "\n".join([*head, *lines, *texts]))
     write_atomic(folder / "scores.csv", score_table(report.journal).to_csv(index=False, lineterminator="\n"))
     plot = learning_curves(report.journal, folder / "curves.png", reference=report.reference, only=report.shown)
     page = write_page(report)
     for line in (*said, *report.notes):
         console.print(escape(line), soft_wrap=True)
-    console.print(f"\n{escape(report.verdict)}", style="bold", soft_wrap=True)
+    console.print(escape(report.verdict), soft_wrap=True)
+    console.print(f"\n{escape(report.answer.headline)}", style="bold", soft_wrap=True)
+    if report.answer.detail:
+        console.print(escape(report.answer.detail), soft_wrap=True)
     console.print(escape(f"report: {page}; tables: {folder / 'report.md'}; plot: {plot}"), soft_wrap=True)
 
 

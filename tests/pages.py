@@ -1,8 +1,8 @@
-"""The code blocks of README and site, and how they are run: each page in a folder of its own, from top to bottom.
+"""The code blocks of README and site, and how they run: each page in a folder of its own, top to bottom.
 
-A block `python` runs in one namespace per page. In a block `bash` a line that begins with `autoal` runs in this process,
-any other in a shell. A block whose fence has a `title="name"` is written to that file; a `toml` without one is read as a
-config of a comparison. A comment before a block or on top of a page says what cannot be seen from it:
+A block `python` runs in one namespace per page. In a block `bash` a line that begins with `autoal` runs in this
+process, any other in a shell. A block whose fence has a `title="name"` is written to that file; a `toml` without one is
+read as a config of a comparison. A comment before a block or on top of a page says what cannot be seen from it:
 `<!-- not run: why -->`; `<!-- page not run: why -->` and `<!-- slow -->` for the whole page.
 """
 

@@ -45,6 +45,7 @@ from autoal.report.statistics import ALPHA, ROPE, Comparison, comparison, power_
 from autoal.report.stopping import BEARABLE, chosen_rules, rule_table, scenario_stops, stops
 from autoal.report.tables import cells_shown, dataset_table, overall_table, read_journal, verdict
 from autoal.report.templates import inlined, template
+from autoal.report.words import Answer, answer
 from autoal.stopping import parse_rule
 from autoal.strategies import CANDIDATES as STRATEGIES
 
@@ -69,6 +70,8 @@ class Report:
     journal: pd.DataFrame
     focus: str
     reference: str
+    answer: Answer
+    """In plain words; `verdict` is the same in figures."""
     verdict: str
     comparison: Comparison | None
     """None where nothing can be compared; `notes` say why."""
@@ -111,6 +114,7 @@ def read_report(folder: str | Path) -> Report:
         journal=journal,
         focus=focus,
         reference=reference,
+        answer=answer(journal, focus, reference),
         verdict=verdict(journal, focus, reference),
         comparison=compared,
         by_scenario=dataset_table(journal, reference),
@@ -186,6 +190,7 @@ def _content(report: Report) -> dict[str, Any]:
         "title": report.manifest["config"]["name"],
         "focus": report.focus,
         "reference": report.reference,
+        "answer": report.answer,
         "verdict": report.verdict,
         "findings": findings(report),
         "notes": report.notes,
