@@ -13,7 +13,7 @@ from autoal.experiment.config import SelectorSpec
 from autoal.experiment.plugins import Factory, build_selector
 from autoal.selectors import AutoAL
 from autoal.selectors.base import Selector
-from autoal.settings import search_config
+from autoal.settings import Mode, search_config
 from autoal.strategies import CANDIDATES, resolve_candidates
 
 from .adversarial_bim import AdversarialBIM
@@ -44,7 +44,7 @@ def _described(factory: Factory, source: str, cost: str) -> Factory:
 def _autoal(
     candidates: str | Sequence[Any] = "default",
     search: Mapping[str, Any] | None = None,
-    mode: str = "bilevel",
+    mode: Mode = "bilevel",
     time_limit: float | None = None,
 ) -> Selector:
     # AutoAL looks at its settings when it is used; a config should be refused before the run begins.

@@ -32,7 +32,7 @@ from autoal.selectors.query import Query
 from autoal.selectors.round import Searched, compose_round, search_round
 from autoal.selectors.saving import load_selector, save_selector
 from autoal.selectors.two_stage import query_shards
-from autoal.settings import SearchConfig, search_config
+from autoal.settings import Mode, SearchConfig, Task, search_config
 from autoal.strategies import resolve_candidates
 from autoal.strategies.base import check_batch_size
 
@@ -101,8 +101,8 @@ class AutoAL(BaseEstimator):
         candidates: str | Sequence[Any] = "default",
         *,
         model: Any = None,
-        task: str = "auto",
-        mode: str = "bilevel",
+        task: Task = "auto",
+        mode: Mode = "bilevel",
         search: SearchConfig | Mapping[str, Any] | None = None,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | np.random.Generator | None = None,

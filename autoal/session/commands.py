@@ -127,7 +127,8 @@ def query(
                 raise InvalidInput("got --labels and --target; wanted one of them")
             y = read_labels(labels, id, X, ids, LabelSpace(task or "classification", named))
         session = Session.create(
-            folder, X, y=y, ids=ids, classes=named, candidates=portfolio(candidates), task=task or "auto",
+            folder, X, y=y, ids=ids, classes=named, candidates=portfolio(candidates),
+            task=task or "auto",  # type: ignore[arg-type]  # refused by name where it is another word
             search=None if audit is None else {"audit": audit}, random_state=seed, device=device or "auto",
             encoder=made, progress=progress,
         )  # fmt: skip
@@ -171,8 +172,9 @@ def tell(
     session = Session.open(folder)
     console = Console(soft_wrap=True, highlight=False)
     told = session.tell_file(
-        file, id=id, label=label, cancelled=cancelled, annotator=annotator, on_conflict=on_conflict, correct=correct
-    )
+        file, id=id, label=label, cancelled=cancelled, annotator=annotator, correct=correct,
+        on_conflict=on_conflict,  # type: ignore[arg-type]  # refused by name where it is another word
+    )  # fmt: skip
     console.print(escape(f"{_said(told)}; {standing(session)}"))
     agreement = session.agreement()
     if agreement is not None:

@@ -28,6 +28,7 @@ from autoal.session.inputs import store_inputs
 from autoal.session.labels import LabelSpace, first_labels
 from autoal.session.settling import settle
 from autoal.session.state import BEGINNING, State
+from autoal.settings import Mode, Task
 from autoal.strategies import resolve_candidates
 
 __all__ = ["make_session", "now", "package_versions"]
@@ -44,8 +45,8 @@ def make_session(
     costs: Any,
     candidates: str | Sequence[Any],
     model: Any,
-    task: str,
-    mode: str,
+    task: Task,
+    mode: Mode,
     search: Any,
     device: Any,
     random_state: Any,
@@ -63,7 +64,7 @@ def make_session(
         rows.use(encoder)
         if task == "auto" and is_regressor_model(model):
             task = "regression"
-        task, known, labels = first_labels(y, labeled, len(rows), task)
+        task, known, labels = first_labels(y, labeled, len(rows), task)  # type: ignore[assignment]  # one of the two
         space = LabelSpace.of(task, classes)
         selector = AutoAL(
             candidates, task=task, mode=mode, search=search, device=device, random_state=seed,
