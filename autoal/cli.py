@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
+from autoal.flags import Flag, in_flags
 from autoal.labeling.command import label
 from autoal.labeling.serve_commands import serve
 from autoal.session import after, commands
@@ -36,7 +38,10 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="autoal",
-    help="Active learning that finds out which strategy pays on your data.",
+    help=(
+        "Active learning: which points to label next, and what that saved you.\n\n"
+        "\b\nExample: autoal quickstart\nExample: autoal label pictures/"
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -83,7 +88,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="autoal")
     except AutoALError as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}")
+        errors.print(f"[red]error:[/] {escape(in_flags(str(error), flags_of(arguments)))}")
         return WRONG
     except KeyboardInterrupt:
         errors.print(STOPPED)
@@ -106,6 +111,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         warnings.showwarning = original
         flush_output()
     return 0
+
+
+def flags_of(arguments: Sequence[str] | None) -> list[Flag]:
+    """The options of the command that `arguments` name."""
+    given = sys.argv[1:] if arguments is None else arguments
+    group = typer.main.get_command(app)
+    command = getattr(group, "commands", {}).get(next(iter(given), ""))
+    options = [each for each in getattr(command, "params", []) if each.opts and each.opts[0].startswith("--")]
+    return [Flag(str(each.name), each.opts[0], bool(getattr(each, "is_flag", False))) for each in options]
 
 
 @app.command(short_help="AutoAL against random labels on digits: an answer and a page, in two minutes.")
@@ -186,7 +200,6 @@ def compare(
     """
     from autoal.experiment.config import read_config
     from autoal.experiment.own_data import DATA_FILES, config_of_data
-    from autoal.experiment.runner import config_of_manifest
 
     if (config / "manifest.json").is_file():
         config = config / "manifest.json"
@@ -195,6 +208,8 @@ def compare(
     elif target is not None or selectors is not None:
         raise InvalidInput("--target and --selectors are for a data file; a config names its own")
     elif config.suffix == ".json":
+        from autoal.experiment.runner import config_of_manifest
+
         read = config_of_manifest(config)
         out = out or Path("runs") / f"{read.name}-again"
     else:
@@ -214,6 +229,7 @@ def merge(
     The folders are left as they are. Cells that are missing can be computed in OUT by autoal compare.
 
     Example: autoal merge runs/whole machine1/digits machine2/digits
+    Example: autoal merge runs/whole shards/*
     """
     from autoal.experiment.shards import merge as merge_runs
     from autoal.experiment.shards import missing_cells
@@ -230,6 +246,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
     """Make report.html, the tables and the plots of a run again, from its folder alone; or those of a session.
 
     Example: autoal report runs/digits
+    Example: autoal report leaves-session
     """
     from autoal.session.folder import is_session
 
@@ -309,6 +326,7 @@ def study(
     With several workers the trials after the random ones may differ from call to call; what a trial is worth does not.
 
     Example: autoal study configs/study.toml --trials 50 --workers 2
+    Example: autoal study configs/study-digits.toml --out runs/tried
     """
     from autoal.experiment.config import read_config
     from autoal.experiment.plugins import make_selector
@@ -345,6 +363,7 @@ def strategies(
 ) -> None:
     """The candidate strategies: what each reads, what it costs, where it comes from.
 
+    Example: autoal strategies
     Example: autoal strategies --all
     """
     from autoal.strategies import CANDIDATES
@@ -408,6 +427,7 @@ def doctor(
     """With RUN: whether its files are as they were written, and what can be saved. Without: what this machine has,
     whether it works, and the memory a pool would take.
 
+    Example: autoal doctor
     Example: autoal doctor runs/leaves
     Example: autoal doctor --pool 1000000 --dim 512 --batch-size 10000
     """
@@ -422,7 +442,7 @@ def doctor(
     import torch
 
     from autoal.compute import peak_bytes, resolve_device
-    from autoal.experiment.runner import versions
+    from autoal.installed import versions
     from autoal.rng import generator
 
     console = Console(highlight=False)
@@ -659,3 +679,12 @@ def _progress(unit: str, quiet: bool) -> Iterator[Callable[[int, int, str], None
                 bar.update(task, description=escape(what))
 
         yield advance
+
+
+def _one_example_a_line(text: str) -> str:
+    """Click joins the lines of a paragraph; \\b before one keeps them."""
+    return text.replace("Example:", "\b\nExample:", 1)
+
+
+for _command in app.registered_commands:
+    _command.help = _one_example_a_line(inspect.cleandoc(getattr(_command.callback, "__doc__", None) or ""))

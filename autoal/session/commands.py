@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.session.session import Session
     from autoal.session.state import Told
 
-__all__ = ["outlook", "query", "report", "standing", "tell"]
+__all__ = ["check_session", "outlook", "query", "report", "standing", "tell"]
 
 OUTPUTS = (".json", ".csv", ".jsonl")
 
@@ -167,6 +167,7 @@ def tell(
     Example: autoal tell runs/leaves export.json
     Example: autoal tell runs/leaves export.json --on-conflict majority
     """
+    check_session(folder)
     from autoal.session.session import Session
 
     session = Session.open(folder)
@@ -179,6 +180,14 @@ def tell(
     agreement = session.agreement()
     if agreement is not None:
         console.print(escape(agreement.says))
+
+
+def check_session(folder: Path) -> None:
+    """Before torch is loaded. Raises DataMissing where there is no session."""
+    if not is_session(folder):
+        raise DataMissing(
+            f"{folder} holds no session; make one with `autoal query {folder} --pool POOL`, or `autoal label POOL`"
+        )
 
 
 def outlook(folder: Path, labels: int | None, rule: str | None) -> None:

@@ -16,6 +16,7 @@ from autoal.data import Rows
 from autoal.disk import digest
 from autoal.encoders import check_encoder
 from autoal.errors import InvalidInput
+from autoal.installed import versions
 from autoal.models import is_regressor_model
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
@@ -108,8 +109,6 @@ def make_session(
 
 def package_versions() -> dict[str, str]:
     """Of Python and of the packages that numbers depend on."""
-    from autoal.experiment.runner import versions  # loads what only runs need
-
     return versions()
 
 
