@@ -17,7 +17,7 @@
         { class: "edge", stroke: "transparent", points: { show: false } },
         { class: "edge", stroke: "transparent", points: { show: false } },
       );
-      bands.push({ series: [first + 1, first + 2], fill: s.color + "24" });
+      if (s.band) bands.push({ series: [first + 1, first + 2], fill: s.color + "30" });
     }
     const width = () => Math.max(240, figure.clientWidth - 24);
     const axis = { stroke: () => look("--soft"), font: "12px system-ui", grid: { stroke: () => look("--line"), width: 1 },
@@ -38,10 +38,9 @@
     const plot = new uPlot({
       width: width(), height: Math.round(Math.min(340, Math.max(220, width() * 0.6))), series, bands,
       scales: { x: { time: false } },
-      axes: [{ ...axis, label: "labels paid", labelSize: 20, labelFont: "12px system-ui" },
+      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], label: "labels paid", labelSize: 20, labelFont: "12px system-ui" },
         { ...axis, size: 48, label: chart.unit, labelSize: 20, labelFont: "12px system-ui" }],
-      cursor: { drag: { x: true, y: true, uni: 25 }, focus: { prox: 24 } },
-      focus: { alpha: 0.35 },
+      cursor: { drag: { x: true, y: true, uni: 25 } },
       hooks: {
         draw: [zero],
         setSeries: [(u, i, options) => {

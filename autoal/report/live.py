@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from autoal.experiment.metrics import better
+from autoal.report.curves import GREY
 from autoal.report.tables import interval, metric_of
 
 __all__ = ["curves_of", "differences_of", "embedded", "library", "style"]
@@ -53,7 +54,8 @@ def curves_of(block: pd.DataFrame, drawn: Style) -> dict[str, Any]:
         summary = curve.groupby("labels")["value"].agg(["mean", "std", "count"]).reindex(labels)
         mean = factor * summary["mean"].to_numpy()
         error = factor * (summary["std"] / np.sqrt(summary["count"])).fillna(0.0).to_numpy()
-        series.append(_series(name, look, mean, mean - error, mean + error))
+        band = not series or look["color"] == GREY  # more than two would hide one another
+        series.append(_series(name, look, mean, mean - error, mean + error, band))
     unit = f"{metric.replace('_', ' ')}{' (%)' if factor > 1 else ''}"
     return {"x": labels, "unit": unit, "series": series, "zero": False}
 
@@ -79,18 +81,19 @@ def differences_of(block: pd.DataFrame, drawn: Style, reference: str) -> dict[st
                  for at in labels]  # fmt: skip
         rows = [(math.nan,) * 3 if each is None else (each.mean, each.low, each.high) for each in found]
         mean, low, high = np.array(rows, dtype=float).T
-        series.append(_series(name, look, mean, low, high))
+        series.append(_series(name, look, mean, low, high, not series))
     if not series:
         return None
     unit = "points" if factor > 1 else f"less {metric.replace('_', ' ')}"
     return {"x": labels, "unit": f"above {reference} ({unit})", "series": series, "zero": True}
 
 
-def _series(name: str, look: Mapping[str, Any], mean: Any, low: Any, high: Any) -> dict[str, Any]:
+def _series(name: str, look: Mapping[str, Any], mean: Any, low: Any, high: Any, band: bool) -> dict[str, Any]:
     return {
         "name": name,
         "color": look["color"],
         "width": look["linewidth"],
+        "band": band,
         **{key: [round(float(v), 4) if math.isfinite(v) else None for v in values]
            for key, values in (("mean", mean), ("low", low), ("high", high))},
     }  # fmt: skip

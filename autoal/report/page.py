@@ -48,7 +48,7 @@ from autoal.report.statistics import ALPHA, ROPE, Comparison, comparison, power_
 from autoal.report.stopping import BEARABLE, chosen_rules, rule_table, scenario_stops, stops
 from autoal.report.tables import cells_shown, dataset_table, metric_of, overall_table, read_journal, verdict
 from autoal.report.templates import inlined, template
-from autoal.report.words import Answer, answer, labels_needed, spoken
+from autoal.report.words import Answer, answer, spoken
 from autoal.stopping import parse_rule
 from autoal.strategies import CANDIDATES as STRATEGIES
 
@@ -60,6 +60,9 @@ RANKED = 24
 """Selectors in the rank diagram; its bars are a thicket beyond."""
 TALL = 24
 """Rows from which on a table scrolls inside a box of its own."""
+PICTURES = 12
+"""Scenarios up to which the curves are in the page as pictures too, for paper and where scripts are off: a page stays
+below 2 MB. Beyond, the pictures lie in plots/ alone."""
 WORDS = {
     "AUBC": "Mean height of the learning curve, in points: its area over the labels paid, divided by their number",
     "rank": "1 is best: by mean AUBC in each scenario, averaged over scenarios",
@@ -275,12 +278,10 @@ def _tiles(report: Report, failed: int) -> list[tuple[str, str, str]]:
     tiles = []
     found, overall = report.comparison, report.overall
     one = report.journal["dataset"].nunique() == 1
-    needed = labels_needed(report.journal, report.focus, report.reference) if one else None
-    if needed is not None and report.focus != report.reference:
-        metric = metric_of(report.journal).replace("_", " ")
-        other = spoken(report.reference)
-        what = f"labels for the {metric} at which {other} end"
-        tiles.append((f"{needed[0]} instead of {needed[1]}", what, report.focus))
+    if one and report.answer.needed is not None:
+        own, its = report.answer.needed
+        what = f"labels for the {metric_of(report.journal).replace('_', ' ')} at which {spoken(report.reference)} end"
+        tiles.append((f"{own} instead of {its}", what, report.focus))
     if found is not None and len(found.ranks) > 1 and not one:
         where = f"best {found.ranks.iloc[0]:.2f}: {found.ranks.index[0]}"
         tiles.append((f"{found.ranks[report.focus]:.2f}", f"average rank of {len(found.ranks)}", where))
@@ -319,9 +320,17 @@ def _charts(report: Report) -> list[dict[str, Any]]:
             found.append({"title": title, "numbers": gains, "wide": True,
                           "picture": inlined(path, f"Gain over {report.reference} on {name}")})  # fmt: skip
         path = scenario_curves(block, drawn, _plot(report, "curves", name))
-        found.append({"title": f"{name} ({size}; bands: one standard error)", "numbers": curves_of(block, drawn),
-                      "wide": len(blocks) == 1,
-                      "picture": inlined(path, f"Learning curves on {name}: {', '.join(drawn)}")})  # fmt: skip
+        found.append(
+            {
+                "title": f"{name} ({size}; bands: one standard error)",
+                "numbers": curves_of(block, drawn),
+                "wide": len(blocks) == 1,
+                "file": f"plots/{path.name}",
+                "picture": None
+                if len(blocks) > PICTURES
+                else inlined(path, f"Learning curves on {name}: {', '.join(drawn)}"),
+            }
+        )
     return found
 
 

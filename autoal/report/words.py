@@ -23,6 +23,8 @@ class Answer(NamedTuple):
     """Yes, no, or not on this evidence; in labels where there is one scenario."""
     detail: str
     """By how much, how sure, and whether another strategy was better. Empty where nothing could be compared."""
+    needed: tuple[int, int] | None = None
+    """Where it paid, in one scenario: `labels_needed`."""
 
 
 def answer(journal: pd.DataFrame, focus: str, reference: str) -> Answer:
@@ -40,11 +42,13 @@ def answer(journal: pd.DataFrame, focus: str, reference: str) -> Answer:
             f"No answer yet: one seed says nothing of {focus} against {reference}.", "Run at least five seeds."
         )
     scenarios = both.index.get_level_values("dataset").nunique()
-    if scenarios == 1:
-        headline = _of_one(journal, focus, reference, gain)
-    else:
-        headline = _of_many(areas, focus, reference, gain, scenarios)
-    return Answer(headline, _detail(journal, areas, focus, reference, gain))
+    detail = _detail(journal, areas, focus, reference, gain)
+    if scenarios > 1:
+        return Answer(_of_many(areas, focus, reference, gain, scenarios), detail)
+    needed = labels_needed(journal, focus, reference) if gain.sign > 0 else None
+    if needed is not None and needed[0] >= needed[1]:
+        needed = None
+    return Answer(_of_one(journal, focus, reference, gain, needed), detail, needed)
 
 
 def labels_needed(journal: pd.DataFrame, focus: str, reference: str) -> tuple[int, int] | None:
@@ -70,7 +74,7 @@ def spoken(name: str) -> str:
     return "random labels" if name == "random" else name
 
 
-def _of_one(journal: pd.DataFrame, focus: str, reference: str, gain: Interval) -> str:
+def _of_one(journal: pd.DataFrame, focus: str, reference: str, gain: Interval, needed: tuple[int, int] | None) -> str:
     scenario = str(journal["dataset"].iloc[0])
     what = metric_of(journal).replace("_", " ")
     other = spoken(reference)
@@ -79,9 +83,8 @@ def _of_one(journal: pd.DataFrame, focus: str, reference: str, gain: Interval) -
         return f"Not on this evidence: on {scenario}, {focus} and {other} came out alike within chance.{few}"
     if gain.sign < 0:
         return f"No: on {scenario}, {focus} did worse than {other}."
-    needed = labels_needed(journal, focus, reference)
     verb = "reach" if reference == "random" else "reaches"
-    if needed is None or needed[0] >= needed[1]:
+    if needed is None:
         return f"Yes, on {scenario}, while labels are few: {focus} was better than {other} on the way, not at the end."
     return f"Yes: on {scenario}, the {what} that {other} {verb} with {needed[1]} labels was reached with {needed[0]}."
 
@@ -105,8 +108,8 @@ def _of_many(areas: pd.DataFrame, focus: str, reference: str, gain: Interval, sc
 
 def _detail(journal: pd.DataFrame, areas: pd.DataFrame, focus: str, reference: str, gain: Interval) -> str:
     metric = metric_of(journal)
-    less = better(metric) < 0
-    unit = f"points less {metric.replace('_', ' ')}" if less else f"points of {metric.replace('_', ' ')}"
+    of = "" if metric == "mixed" else f" of {metric}".replace("_", " ")
+    unit = f"points less{of.removeprefix(' of')}" if better(metric) < 0 else f"points{of}"
     first = (
         f"Averaged over the whole run it was {gain.mean:+.1f} {unit} against {spoken(reference)} "
         f"(95 % interval {gain.low:+.1f} to {gain.high:+.1f}, {gain.n} seeds)."
