@@ -1,4 +1,4 @@
-"""AutoAL: finds out on the labels at hand which candidates pay, and asks for the labels that pay most."""
+"""AutoAL: asks for the labels that pay most, and finds out on those at hand whether a candidate pays more."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ ProgressLike = Callable[[str, int, int], None] | bool | None
 
 
 class AutoAL(BaseEstimator):
-    """Selects a batch of points to label by a learned weighing of candidate strategies.
+    """Selects the points to label next: those that cover the pool best when each counts by the model's doubt of it.
+
+    Beside that rule a search weighs candidate strategies on the labels there are; what it finds is used where it proves
+    a gain on labels it has not seen.
 
     Parameters
     ----------

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "baselines" / "results"
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """Of the repository's root, shown as they are."""
+SHIM = "https://unpkg.com/iframe-worker/shim"
 FIRST = ("validation.md", "confirmation.md", "hundreds-logistic_regression.md", "ablation.md", "dev.md", "rivals.md")
+TUTORIALS = ("cluster.md", "cryo-em.md")
+"""Pages of docs/ that belong there, where they are."""
 FAMILIES = {
     "uncertainty": "Doubt: where the model does not know.",
     "diversity": "Spread: points that stand for many others.",
@@ -29,12 +32,14 @@ FAMILIES = {
 def on_config(config: Any) -> Any:
     """The menu: results, and pages of docs/ that mkdocs.yml does not name."""
     named = set(re.findall(r"[\w./-]+\.md", str(config["nav"])))
+    further = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in named)
     for part in config["nav"]:
         if "Results" in part:
             part["Results"] = ["results/README.md", *(f"results/{path.name}" for path in _results())]
+        if "Tutorials" in part:
+            part["Tutorials"] += [name for name in TUTORIALS if name in further]
         if "Guides" in part:
-            further = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in named)
-            part["Guides"] += further
+            part["Guides"] += [name for name in further if name not in TUTORIALS]
     return config
 
 
@@ -104,3 +109,13 @@ def _gallery() -> str:
                 )
         lines += ["</div>", ""]
     return "\n".join(lines)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """The theme fetches one script from elsewhere where a page is opened from a disk; it lies beside the pages here."""
+    return output.replace(SHIM, f"{'../' * page.url.count('/')}_site/iframe-worker.js")
+
+
+def on_post_template(output: str, **_: Any) -> str:
+    """The same of the page for addresses that are not there."""
+    return output.replace(SHIM, "_site/iframe-worker.js")
