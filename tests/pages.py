@@ -3,7 +3,7 @@
 A block `python` runs in one namespace per page. In a block `bash` a line that begins with `autoal` runs in this
 process, any other in a shell. A block whose fence has a `title="name"` is written to that file; a `toml` without one is
 read as a config of a comparison. A comment before a block or on top of a page says what cannot be seen from it:
-`<!-- not run: why -->`; `<!-- page not run: why -->` and `<!-- slow -->` for the whole page.
+`<!-- not run: why -->` (or `no-test`); `<!-- page not run: why -->` and `<!-- slow -->` for the whole page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 INSTALLS = re.compile(r"(pip|uv pip|uv venv|uv build|uv sync|git clone)\b")
 """Lines that change the environment: docs/releasing.md walks them, with a wheel in an empty one."""
 _BLOCK = re.compile(
-    r"(?:<!-- not run: (?P<why>[^>]+?) -->\s*)?^[ ]*```(?P<lang>\w+)(?P<head>[^\n]*)\n(?P<code>.*?)^[ ]*```",
+    r"(?:<!-- (?:not run|no-test): (?P<why>[^>]+?) -->\s*)?"
+    r"^[ ]*```(?P<lang>\w+)(?P<head>[^\n]*)\n(?P<code>.*?)^[ ]*```",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -15,7 +15,7 @@ LANGUAGES = {"python", "bash", "toml"}
 
 def case(path: Path):
     name = path.relative_to(ROOT).as_posix()
-    return pytest.param(path, id=name, marks=[pytest.mark.slow] if is_slow(path) else [])
+    return pytest.param(path, id=name, marks=[pytest.mark.slow, pytest.mark.timeout(1200)] if is_slow(path) else [])
 
 
 @pytest.mark.filterwarnings("default::autoal.errors.AutoALWarning")  # pages may show what a user is told
