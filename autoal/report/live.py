@@ -46,7 +46,7 @@ def curves_of(block: pd.DataFrame, drawn: Style) -> dict[str, Any]:
     metric = metric_of(block)
     factor = 100 if better(metric) > 0 else 1
     labels = sorted(block["labels"].unique().tolist())
-    series = []
+    series: list[dict[str, Any]] = []
     for name, look in drawn.items():
         curve = block[block["selector"] == name]
         if curve.empty:
@@ -72,7 +72,7 @@ def differences_of(block: pd.DataFrame, drawn: Style, reference: str) -> dict[st
     if reference not in wide.columns:
         return None
     labels = sorted(block["labels"].unique().tolist())
-    series = []
+    series: list[dict[str, Any]] = []
     for name, look in drawn.items():
         if name == reference or name not in wide.columns:
             continue
