@@ -10,7 +10,8 @@ import pytest
 
 from tests.pages import ROOT, blocks, is_slow, pages, run_page
 
-LANGUAGES = {"python", "bash", "toml"}
+LANGUAGES = {"python", "bash", "toml", "text", "console"}
+"""The last two are to be read: what is printed, and sessions of machines that are not here."""
 
 
 def case(path: Path):
