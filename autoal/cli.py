@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 import time
 import warnings
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
+from autoal.flags import Flag, in_flags
 from autoal.labeling.command import label
 from autoal.labeling.serve_commands import serve
 from autoal.session import after, commands
@@ -35,7 +38,10 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="autoal",
-    help="Active learning that finds out which strategy pays on your data.",
+    help=(
+        "Active learning: which points to label next, and what that saved you.\n\n"
+        "\b\nExample: autoal quickstart\nExample: autoal label pictures/"
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -82,7 +88,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="autoal")
     except AutoALError as error:
-        errors.print(f"[red]error:[/] {escape(str(error))}")
+        errors.print(f"[red]error:[/] {escape(in_flags(str(error), flags_of(arguments)))}")
         return WRONG
     except KeyboardInterrupt:
         errors.print(STOPPED)
@@ -107,17 +113,30 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
-@app.command(short_help="AutoAL against random on digits, with a plot.")
+def flags_of(arguments: Sequence[str] | None) -> list[Flag]:
+    """The options of the command that `arguments` name."""
+    given = sys.argv[1:] if arguments is None else arguments
+    group = typer.main.get_command(app)
+    command = getattr(group, "commands", {}).get(next(iter(given), ""))
+    options = [each for each in getattr(command, "params", []) if each.opts and each.opts[0].startswith("--")]
+    return [Flag(str(each.name), each.opts[0], bool(getattr(each, "is_flag", False))) for each in options]
+
+
+@app.command(short_help="AutoAL against random labels on digits: an answer and a page, in two minutes.")
 def quickstart(
     seed: Seed = None,
     device: Device = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("autoal-quickstart"),
     workers: Workers = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page where somebody sits before a display.")
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
-    """AutoAL against random on handwritten digits: a table, a verdict and a plot, in a minute or two.
+    """AutoAL against random labels on handwritten digits, ten seeds: a table, an answer in words, and a page.
 
     Example: autoal quickstart
+    Example: autoal quickstart --out tried --workers 4 --no-browser
     """
     from autoal.experiment.config import parse_config
 
@@ -126,14 +145,31 @@ def quickstart(
             "name": "quickstart",
             "datasets": ["digits"],
             "selectors": ["autoal", "random"],
-            "seeds": 3,
+            "seeds": 10,
             "initial": {"per_class": 2},
             "batch_size": 10,
             "rounds": 10,
         }
     )
-    # Two processes and not one per core: six cells, and the start of a process takes seconds.
+    # Two processes and not one per core: the start of a process takes seconds.
     _compare(_adjusted(config, seed, device), out, workers or min(2, os.cpu_count() or 1), quiet)
+    if browser and somebody_looks():
+        webbrowser.open((out / "report.html").absolute().as_uri())
+    Console(highlight=False).print(NEXT, soft_wrap=True, markup=False)
+
+
+NEXT = """
+Next, on data of your own:
+  autoal compare leaves.csv --target species   would choosing have paid? on a file that is labeled already
+  autoal label pictures/                       label on a page: pictures, or texts.csv, table.parquet, pool.npy
+  AutoAL("fast").fit_query(X, y)               in Python: y holds -1, NaN or None where there is no label yet"""
+
+
+def somebody_looks() -> bool:
+    """Whether a page that is opened would be seen: a terminal, a display, and no CI."""
+    if os.environ.get("CI") or not sys.stdout.isatty():
+        return False
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @app.command(short_help="Run selectors on scenarios and seeds, and say who won.")
@@ -164,7 +200,6 @@ def compare(
     """
     from autoal.experiment.config import read_config
     from autoal.experiment.own_data import DATA_FILES, config_of_data
-    from autoal.experiment.runner import config_of_manifest
 
     if (config / "manifest.json").is_file():
         config = config / "manifest.json"
@@ -173,6 +208,8 @@ def compare(
     elif target is not None or selectors is not None:
         raise InvalidInput("--target and --selectors are for a data file; a config names its own")
     elif config.suffix == ".json":
+        from autoal.experiment.runner import config_of_manifest
+
         read = config_of_manifest(config)
         out = out or Path("runs") / f"{read.name}-again"
     else:
@@ -192,6 +229,7 @@ def merge(
     The folders are left as they are. Cells that are missing can be computed in OUT by autoal compare.
 
     Example: autoal merge runs/whole machine1/digits machine2/digits
+    Example: autoal merge runs/whole shards/*
     """
     from autoal.experiment.shards import merge as merge_runs
     from autoal.experiment.shards import missing_cells
@@ -208,6 +246,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a sessio
     """Make report.html, the tables and the plots of a run again, from its folder alone; or those of a session.
 
     Example: autoal report runs/digits
+    Example: autoal report leaves-session
     """
     from autoal.session.folder import is_session
 
@@ -287,6 +326,7 @@ def study(
     With several workers the trials after the random ones may differ from call to call; what a trial is worth does not.
 
     Example: autoal study configs/study.toml --trials 50 --workers 2
+    Example: autoal study configs/study-digits.toml --out runs/tried
     """
     from autoal.experiment.config import read_config
     from autoal.experiment.plugins import make_selector
@@ -323,6 +363,7 @@ def strategies(
 ) -> None:
     """The candidate strategies: what each reads, what it costs, where it comes from.
 
+    Example: autoal strategies
     Example: autoal strategies --all
     """
     from autoal.strategies import CANDIDATES
@@ -386,6 +427,7 @@ def doctor(
     """With RUN: whether its files are as they were written, and what can be saved. Without: what this machine has,
     whether it works, and the memory a pool would take.
 
+    Example: autoal doctor
     Example: autoal doctor runs/leaves
     Example: autoal doctor --pool 1000000 --dim 512 --batch-size 10000
     """
@@ -400,7 +442,7 @@ def doctor(
     import torch
 
     from autoal.compute import peak_bytes, resolve_device
-    from autoal.experiment.runner import versions
+    from autoal.installed import versions
     from autoal.rng import generator
 
     console = Console(highlight=False)
@@ -540,15 +582,18 @@ def _report(folder: Path) -> None:
     overhead = overhead_table(read_jsonl(folder / "timings.jsonl")[0], report.focus)
     if not overhead.empty:
         texts += [f"What {report.focus} takes beside one training of the model, a round.\n", to_markdown(overhead)]
-    head = [f"# {report.manifest['config']['name']}\n", f"**{report.verdict}**\n"]
-    lines = [*(f"- {line}" for line in (*said, *report.notes)), ""]
+    head = [f"# {report.manifest['config']['name']}\n", f"**{report.answer.headline}** {report.answer.detail}\n"]
+    lines = [f"- {report.verdict}", *(f"- {line}" for line in (*said, *report.notes)), ""]
     write_atomic(folder / "report.md", "\n".join([*head, *lines, *texts]))
     write_atomic(folder / "scores.csv", score_table(report.journal).to_csv(index=False, lineterminator="\n"))
     plot = learning_curves(report.journal, folder / "curves.png", reference=report.reference, only=report.shown)
     page = write_page(report)
     for line in (*said, *report.notes):
         console.print(escape(line), soft_wrap=True)
-    console.print(f"\n{escape(report.verdict)}", style="bold", soft_wrap=True)
+    console.print(escape(report.verdict), soft_wrap=True)
+    console.print(f"\n{escape(report.answer.headline)}", style="bold", soft_wrap=True)
+    if report.answer.detail:
+        console.print(escape(report.answer.detail), soft_wrap=True)
     console.print(escape(f"report: {page}; tables: {folder / 'report.md'}; plot: {plot}"), soft_wrap=True)
 
 
@@ -634,3 +679,12 @@ def _progress(unit: str, quiet: bool) -> Iterator[Callable[[int, int, str], None
                 bar.update(task, description=escape(what))
 
         yield advance
+
+
+def _one_example_a_line(text: str) -> str:
+    """Click joins the lines of a paragraph; \\b before one keeps them."""
+    return text.replace("Example:", "\b\nExample:", 1)
+
+
+for _command in app.registered_commands:
+    _command.help = _one_example_a_line(inspect.cleandoc(getattr(_command.callback, "__doc__", None) or ""))

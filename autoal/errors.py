@@ -83,11 +83,11 @@ class RunError(AutoALError, RuntimeError):
 class UnknownName(AutoALError, ValueError):
     """A name that is not in a table; the message proposes the nearest one."""
 
-    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: object, known: Iterable[str], further: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(known)}"
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        super().__init__(f"unknown {kind} {name!r}; {hint}" + (f"; {further}" if further else ""))
 
 
 class AutoALWarning(UserWarning):

@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autoal.errors import ConfigError, UnknownName, shown
 
-__all__ = ["PaperConfig", "SearchConfig", "saved_config", "search_config"]
+__all__ = ["Mode", "PaperConfig", "SearchConfig", "Task", "saved_config", "search_config"]
+
+Mode = Literal["bilevel", "paper", "uniform"]
+"""Ours; the paper's as printed; or no search at all, a floor."""
+Task = Literal["auto", "classification", "regression"]
 
 
 class PaperConfig(BaseModel):

@@ -13,23 +13,24 @@ from autoal.experiment.config import SelectorSpec
 from autoal.experiment.plugins import Factory, build_selector
 from autoal.selectors import AutoAL
 from autoal.selectors.base import Selector
-from autoal.settings import search_config
+from autoal.settings import Mode, search_config
 from autoal.strategies import CANDIDATES, resolve_candidates
-from baselines.adversarial_bim import AdversarialBIM
-from baselines.adversarial_deepfool import AdversarialDeepFool
-from baselines.ceal import CEAL
-from baselines.dacs_loss_prediction import DACSLossPrediction
-from baselines.dalbt import DALBT
-from baselines.greedy_ensemble import GreedyEnsemble
-from baselines.loss_prediction import LossPrediction
-from baselines.nomu import NOMU
-from baselines.reproduction import FirstUncertain, VotingCommittee
-from baselines.rivals import RIVALS
-from baselines.scal import SCAL
-from baselines.single import Single
-from baselines.tod import TOD
-from baselines.vaal import VAAL
-from baselines.waal import WAAL
+
+from .adversarial_bim import AdversarialBIM
+from .adversarial_deepfool import AdversarialDeepFool
+from .ceal import CEAL
+from .dacs_loss_prediction import DACSLossPrediction
+from .dalbt import DALBT
+from .greedy_ensemble import GreedyEnsemble
+from .loss_prediction import LossPrediction
+from .nomu import NOMU
+from .reproduction import FirstUncertain, VotingCommittee
+from .rivals import RIVALS
+from .scal import SCAL
+from .single import Single
+from .tod import TOD
+from .vaal import VAAL
+from .waal import WAAL
 
 __all__ = ["SELECTORS", "TRAINED", "Single", "make_selector"]
 
@@ -43,7 +44,7 @@ def _described(factory: Factory, source: str, cost: str) -> Factory:
 def _autoal(
     candidates: str | Sequence[Any] = "default",
     search: Mapping[str, Any] | None = None,
-    mode: str = "bilevel",
+    mode: Mode = "bilevel",
     time_limit: float | None = None,
 ) -> Selector:
     # AutoAL looks at its settings when it is used; a config should be refused before the run begins.

@@ -12,8 +12,9 @@ from torch import Tensor
 from autoal.errors import InvalidInput
 from autoal.selectors.base import RoundState
 from autoal.strategies.base import Proposal
-from baselines._adversarial import Logits, nearest, pool_distances
-from baselines._training import CLASSIFICATION, RoundSelector
+
+from ._adversarial import Logits, nearest, pool_distances
+from ._training import CLASSIFICATION, RoundSelector
 
 __all__ = ["AdversarialBIM", "bim_distances"]
 

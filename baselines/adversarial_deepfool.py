@@ -11,8 +11,9 @@ from torch import Tensor
 from autoal.errors import InvalidInput
 from autoal.selectors.base import RoundState
 from autoal.strategies.base import Proposal
-from baselines._adversarial import Logits, nearest, pool_distances
-from baselines._training import CLASSIFICATION, RoundSelector
+
+from ._adversarial import Logits, nearest, pool_distances
+from ._training import CLASSIFICATION, RoundSelector
 
 __all__ = ["AdversarialDeepFool", "deepfool_distances"]
 

@@ -12,7 +12,8 @@ from autoal.errors import UnknownName
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.strategies.diversity.random import Random
-from baselines.rival import CLASSES_ONLY, Memory, Queues, Rival, check_option, predicted_right, selection
+
+from .rival import CLASSES_ONLY, Memory, Queues, Rival, check_option, predicted_right, selection
 
 __all__ = ["ALBL", "arm_probabilities", "exp4p_step", "smallest_probability"]
 

@@ -16,7 +16,8 @@ from autoal.selectors.base import RoundState
 from autoal.strategies import CANDIDATES
 from autoal.strategies.base import Proposal
 from autoal.strategies.parts.information import entropy
-from baselines._training import CLASSIFICATION, RoundSelector
+
+from ._training import CLASSIFICATION, RoundSelector
 
 __all__ = ["CEAL", "pseudo_labels"]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import CLASSES_ONLY, Memory, Rival, check_option, percentiles, selection
+
+from .rival import CLASSES_ONLY, Memory, Rival, check_option, percentiles, selection
 
 __all__ = ["Comb", "effective_pool", "entropy_reward", "predicted_split_entropy"]
 

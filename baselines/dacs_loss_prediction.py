@@ -13,8 +13,9 @@ from autoal.compute import full_precision_matmul
 from autoal.strategies.base import Proposal, ordered, random_ties
 from autoal.strategies.diversity.dacs import DACS
 from autoal.strategies.parts.distances import unit_rows
-from baselines._training import Points, Problem, in_chunks, supervised_loss
-from baselines.loss_prediction import LossPrediction, stage_widths, train_with_loss_head
+
+from ._training import Points, Problem, in_chunks, supervised_loss
+from .loss_prediction import LossPrediction, stage_widths, train_with_loss_head
 
 __all__ = ["DACSLossPrediction", "DirectionHead"]
 

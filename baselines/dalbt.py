@@ -14,7 +14,8 @@ from autoal.models.nets import EmbeddingNet
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.strategies import KCenter, Margin
 from autoal.strategies.base import Proposal, top_scores
-from baselines._training import (
+
+from ._training import (
     CLASSIFICATION,
     Problem,
     TrainedSelector,

@@ -16,7 +16,8 @@ from autoal.models.nets import EmbeddingNet
 from autoal.outputs import ModelOutputs, PoolView
 from autoal.strategies import CANDIDATES
 from autoal.strategies.base import Proposal
-from baselines._training import (
+
+from ._training import (
     CLASSIFICATION,
     Points,
     Problem,

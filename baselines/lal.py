@@ -16,7 +16,8 @@ from autoal.rng import derive_seed, numpy_rng, random_state
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.strategies.base import ordered
-from baselines.rival import CLASSES_ONLY, Memory, Rival, best, check_option
+
+from .rival import CLASSES_ONLY, Memory, Rival, best, check_option
 
 __all__ = ["LAL", "base_forest", "features", "synthetic_gains", "train_regressor"]
 

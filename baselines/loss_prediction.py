@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from autoal.errors import InvalidInput
 from autoal.models.nets import EmbeddingNet
-from baselines._training import Problem, TrainedSelector, descend, in_chunks, stream, supervised_loss
+
+from ._training import Problem, TrainedSelector, descend, in_chunks, stream, supervised_loss
 
 __all__ = ["LossHead", "LossPrediction", "pair_loss", "train_with_loss_head"]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import CLASSES_ONLY, Memory, Rival, best, check_option, percentiles, predicted_right, selection
+
+from .rival import CLASSES_ONLY, Memory, Rival, best, check_option, percentiles, predicted_right, selection
 
 __all__ = ["LSA", "linucb_picks", "weighted_accuracy"]
 

@@ -15,7 +15,8 @@ from autoal.errors import InvalidInput, UnknownName
 from autoal.models.evaluating import evaluating
 from autoal.strategies.base import Proposal, ordered, top_scores
 from autoal.strategies.parts.stochastic import stochastic_keys
-from baselines._training import Points, Problem, TrainedSelector, check_loss, perceptron, stream
+
+from ._training import Points, Problem, TrainedSelector, check_loss, perceptron, stream
 
 __all__ = ["NOMU", "Columns", "MeanAndUncertainty", "nomu_loss", "uncertainty"]
 

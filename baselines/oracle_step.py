@@ -11,7 +11,8 @@ import torch
 from autoal.errors import InvalidInput
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import Memory, Rival, check_option, part, selection
+
+from .rival import Memory, Rival, check_option, part, selection
 
 __all__ = ["OracleStep"]
 

@@ -6,7 +6,8 @@ import torch
 
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import Memory, Rival, selection
+
+from .rival import Memory, Rival, selection
 
 __all__ = ["RandomChoice"]
 

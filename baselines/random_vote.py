@@ -7,7 +7,8 @@ import torch
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.strategies.base import ordered
-from baselines.rival import Memory, Rival, best, by_id, selection
+
+from .rival import Memory, Rival, best, by_id, selection
 
 __all__ = ["RandomVote"]
 

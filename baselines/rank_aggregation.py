@@ -11,7 +11,8 @@ from torch import Tensor
 from autoal.errors import UnknownName
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import Memory, Rival, best, percentiles, selection
+
+from .rival import Memory, Rival, best, percentiles, selection
 
 __all__ = ["METHODS", "RankAggregation", "borda", "geometric", "schulze"]
 

@@ -13,7 +13,8 @@ from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.strategies.base import ordered
 from autoal.strategies.diversity.uncertainty_herding import UncertaintyHerding
-from baselines.rival import CLASSES_ONLY, Memory, Rival, check_option, part
+
+from .rival import CLASSES_ONLY, Memory, Rival, check_option, part
 
 __all__ = ["Refine"]
 

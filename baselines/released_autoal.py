@@ -16,7 +16,8 @@ from autoal.rng import derive_seed, generator, isolated
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.settings import PaperConfig
-from baselines.rival import CLASSES_ONLY, Memory, Rival, best, selection
+
+from .rival import CLASSES_ONLY, Memory, Rival, best, selection
 
 __all__ = ["PAPER_CANDIDATES", "ReleasedAutoAL", "untrained_weights"]
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from autoal.experiment.plugins import Factory
-from baselines.albl import ALBL
-from baselines.comb import Comb
-from baselines.lal import LAL
-from baselines.lsa import LSA
-from baselines.oracle_step import OracleStep
-from baselines.random_choice import RandomChoice
-from baselines.random_vote import RandomVote
-from baselines.rank_aggregation import RankAggregation
-from baselines.refine import Refine
-from baselines.released_autoal import ReleasedAutoAL
-from baselines.round_robin import RoundRobin
-from baselines.selectal import SelectAL
-from baselines.tailor import Tailor
-from baselines.tcm import TCM
+
+from .albl import ALBL
+from .comb import Comb
+from .lal import LAL
+from .lsa import LSA
+from .oracle_step import OracleStep
+from .random_choice import RandomChoice
+from .random_vote import RandomVote
+from .rank_aggregation import RankAggregation
+from .refine import Refine
+from .released_autoal import ReleasedAutoAL
+from .round_robin import RoundRobin
+from .selectal import SelectAL
+from .tailor import Tailor
+from .tcm import TCM
 
 __all__ = ["RIVALS"]
 

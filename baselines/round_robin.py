@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import Memory, Rival, selection
+
+from .rival import Memory, Rival, selection
 
 __all__ = ["RoundRobin"]
 

@@ -14,7 +14,8 @@ from autoal.models.evaluating import evaluating
 from autoal.models.nets import EmbeddingNet
 from autoal.strategies import FRE, FeatSim
 from autoal.strategies.base import Proposal, Strategy
-from baselines._training import (
+
+from ._training import (
     CLASSIFICATION,
     Problem,
     TrainedSelector,

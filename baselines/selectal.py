@@ -12,7 +12,8 @@ from autoal.anchor.space import Space
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
 from autoal.strategies.parts.distances import mean_neighbour_distance, unit_rows
-from baselines.rival import CLASSES_ONLY, Memory, Rival, check_option, selection
+
+from .rival import CLASSES_ONLY, Memory, Rival, check_option, selection
 
 __all__ = ["SelectAL", "family_that_matters", "removal_per_class", "removed"]
 

@@ -33,7 +33,7 @@ class Single:
         if missing:
             raise MissingOutput(
                 f"the model gives no {', '.join(missing)}, which {self.name} reads; choose another model, or an option "
-                "of this one that gives them (see the table of outputs in the README)"
+                "of this one that gives them (the outputs: docs/reference/candidates.md)"
             )
         proposal = self.strategy.propose(
             state.view, batch_size, generator(state.seed, "single", self.name, state.round)

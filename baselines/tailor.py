@@ -12,7 +12,8 @@ from torch import Tensor
 from autoal.rng import numpy_rng
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import CLASSES_ONLY, Memory, Queues, Rival, check_option, labels_of, selection
+
+from .rival import CLASSES_ONLY, Memory, Queues, Rival, check_option, labels_of, selection
 
 __all__ = ["Tailor", "class_values", "forget_and_add"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from autoal.selectors.base import RoundState, Selection
 from autoal.selectors.portfolio import NamedCandidate
-from baselines.rival import CLASSES_ONLY, Memory, Rival, check_option, selection
+
+from .rival import CLASSES_ONLY, Memory, Rival, check_option, selection
 
 __all__ = ["TCM"]
 

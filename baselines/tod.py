@@ -17,7 +17,8 @@ from autoal.outputs import ModelOutputs, PoolView
 from autoal.selectors.base import RoundState
 from autoal.strategies.base import Proposal, top_scores
 from autoal.strategies.parts.information import entropy
-from baselines._training import Problem, TrainedSelector, descend, in_chunks, stream, supervised_loss
+
+from ._training import Problem, TrainedSelector, descend, in_chunks, stream, supervised_loss
 
 __all__ = ["TOD", "TwoHeads", "consistency", "discrepancy", "follow", "memory_of"]
 

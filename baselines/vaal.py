@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoal.errors import InvalidInput
-from baselines._training import Problem, TrainedSelector, check_loss, in_chunks, perceptron, stream
+
+from ._training import Problem, TrainedSelector, check_loss, in_chunks, perceptron, stream
 
 __all__ = ["VAAL", "VAE", "discriminator_loss", "evidence_loss", "fooling_loss"]
 

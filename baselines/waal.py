@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from autoal.errors import InvalidInput
 from autoal.models.nets import EmbeddingNet
-from baselines._training import (
+
+from ._training import (
     CLASSIFICATION,
     Problem,
     TrainedSelector,

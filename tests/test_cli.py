@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from autoal.cli import FAILED, WRONG, main
+from autoal.cli import FAILED, WRONG, app, main
+from autoal.flags import Flag, in_flags
 from autoal.strategies import CANDIDATES
 from baselines import SELECTORS
 
-COMMANDS = ["quickstart", "query", "tell", "strategies", "compare", "merge", "study", "report", "doctor"]
+COMMANDS = [str(info.name or info.callback.__name__) for info in app.registered_commands if info.callback is not None]
+ROOT = Path(__file__).parents[1]
 CONFIG = """
 datasets = ["iris"]
 selectors = ["margin", "random"]
@@ -25,9 +30,11 @@ device = "cpu"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_two_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
-    assert f"Example: autoal {command}" in capsys.readouterr().out
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert sum(line.startswith(f"Example: autoal {command}") for line in lines) >= 2
+    assert not [line for line in lines if line.count("Example:") > 1]
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,6 +75,74 @@ def test_a_mistake_is_one_line_on_stderr(tmp_path: Path, capsys: pytest.CaptureF
 def test_wrong_arguments_give_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == WRONG
     assert capsys.readouterr().err
+
+
+STARTS = {
+    "help": (["--help"], 0),
+    "help of a command": (["tell", "--help"], 0),
+    "no such command": (["no-such-command"], WRONG),
+    "no such option": (["tell", "--no-such-option"], WRONG),
+    "nothing to tell to": (["tell", "no-such-folder", "answers.csv"], WRONG),
+    "nothing to predict": (["predict", "no-such-folder", "--out", "p.csv"], WRONG),
+    "no such config": (["compare", "no-such-file.toml"], WRONG),
+    "a wrong key": (["compare", "wrong.toml"], WRONG),
+    "nothing to label": (["label", "no-such-folder"], WRONG),
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_what_needs_no_model_is_answered_without_torch(start: str, tmp_path: Path) -> None:
+    arguments, expected = STARTS[start]
+    (tmp_path / "wrong.toml").write_text(CONFIG + "bach_size = 3\n")
+    code = (
+        "import sys, time; from autoal.cli import main; code = main(sys.argv[1:]); "
+        "print(code, 'torch' in sys.modules, time.process_time(), file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    ended, torch, seconds = done.stderr.split()[-3:]
+    assert (int(ended), torch) == (expected, "False"), done.stderr
+    assert float(seconds) < 2.0  # 0.2 to 0.45 on a quiet machine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["query", "made", "--pool", "pool.npy", "--task", "regresion"], "--task 'regresion'"),
+        (["doctor", "--device", "abacus"], "--device 'abacus'"),
+        (["query", "made", "--pool", "pool.npy", "--candidates", "margn"], "did you mean 'margin'"),
+    ],
+)
+def test_errors_name_options_and_not_arguments_of_python(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("pool.npy", np.random.RandomState(0).randn(30, 2))
+    assert main(arguments) == WRONG
+    error = capsys.readouterr().err
+    assert says in error and not re.search(r"\b(task|device|candidates)=", error)
+
+
+def test_flags_take_the_place_of_arguments() -> None:
+    flags = [Flag("on_conflict", "--on-conflict", False), Flag("correct", "--correct", True), Flag("id", "--id", False)]
+    assert in_flags("got on_conflict='most'", flags) == "got --on-conflict 'most'"
+    assert in_flags("or pass correct=True; say which with id=", flags) == "or pass --correct; say which with --id"
+    untouched = "grid=3, valid=True, Session.id=4, `--id=x` and on_conflict"
+    assert in_flags(untouched, flags) == untouched
+
+
+def test_a_data_set_nobody_knows_says_that_the_folder_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG.replace('"iris"', '"letter"'))
+    monkeypatch.delenv("AUTOAL_DATA", raising=False)
+    assert main(["compare", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")]) == WRONG
+    assert "AUTOAL_DATA is not set" in capsys.readouterr().err
+    monkeypatch.setenv("AUTOAL_DATA", str(tmp_path))
+    assert main(["compare", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")]) == WRONG
+    assert "AUTOAL_DATA is not set" not in capsys.readouterr().err
 
 
 def test_an_error_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

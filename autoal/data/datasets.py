@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -91,7 +92,11 @@ def load_dataset(
     if path.suffix not in (".npz", ".csv", ".parquet"):
         if isinstance(name, Path) or path.is_file():
             raise InvalidInput(f"got {text!r}; wanted an .npz, .csv or .parquet file, or a folder of images by class")
-        raise UnknownName("data set", text, {*dataset_names(), *(known.split("/")[1] for known in found)})
+        unset = "" if os.environ.get("AUTOAL_DATA") else (
+            "AUTOAL_DATA is not set: it names the folder of further data sets, and without it only those of the "
+            "package are known, and files by their path"
+        )  # fmt: skip
+        raise UnknownName("data set", text, {*dataset_names(), *(known.split("/")[1] for known in found)}, unset)
     if not path.is_file():
         raise DataMissing(f"{text!r} is not a file; check the path")
     return read_archive(path, path.stem, encoder) if path.suffix == ".npz" else read_table(path, label)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from autoal.data import load_dataset
 from autoal.errors import InvalidInput
 from autoal.experiment.config import ExperimentConfig, parse_config
 
@@ -28,6 +25,10 @@ def config_of_data(
     Five seeds; logistic regression or ridge regression, a small convolutional network for images; batches of a
     fortieth of the training part, 10 at most. Raises what `load_dataset` raises, InvalidInput below 60 rows.
     """
+    import numpy as np  # here, as what follows: a wrong config should be refused before torch is there
+
+    from autoal.data import load_dataset
+
     path = Path(path)
     data = load_dataset(path, label=target)
     if len(data) < FEWEST:

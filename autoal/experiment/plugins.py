@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from autoal.errors import ConfigError, RunError, UnknownName
@@ -21,24 +23,41 @@ __all__ = ["Factory", "build_selector", "make_selector", "selector_table"]
 
 Factory = Callable[..., Selector]
 GROUP = "autoal.selectors"
-BUNDLED = "baselines"
-"""Module that is asked for its `SELECTORS` where no entry point is installed, as in a plain checkout."""
+INSTALLED, CHECKOUT = "autoal._baselines", "baselines"
+"""The rivals that come with autoal: in a wheel a package inside it, in a checkout the folder beside it."""
 
 
 @functools.cache
 def selector_table() -> Mapping[str, Factory]:
     """Every selector that is installed. Raises RunError where two packages offer one name."""
-    tables = [(point.value, point.load()) for point in sorted(entry_points(group=GROUP), key=lambda p: p.value)]
-    if not any(value.split(":")[0] == BUNDLED for value, _ in tables):
-        with_bundled = importlib.import_module(BUNDLED)
-        tables.insert(0, (BUNDLED, with_bundled.SELECTORS))
-    merged: dict[str, Factory] = {}
-    for value, table in tables:
+    ours = _bundled()
+    merged: dict[str, Factory] = dict(ours)
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.value):
+        table = point.load()
+        if table is ours:  # a checkout that was installed when it still offered them by an entry point
+            continue
         twice = sorted(merged.keys() & table.keys())
         if twice:
-            raise RunError(f"entry point {value} of {GROUP} offers {twice}, which another package offers too")
+            raise RunError(
+                f"entry point {point.value} of {GROUP} offers {twice}, which autoal or another package offers too"
+            )
         merged.update(table)
     return merged
+
+
+def _bundled() -> Mapping[str, Factory]:
+    if importlib.util.find_spec(INSTALLED) is not None:
+        found: Mapping[str, Factory] = importlib.import_module(INSTALLED).SELECTORS
+        return found
+    root = Path(__file__).parents[2]
+    module = importlib.import_module(CHECKOUT)
+    if Path(str(module.__file__)).parents[1] != root:
+        raise RunError(
+            f"a package {CHECKOUT!r} at {module.__file__} hides the rivals of this checkout, {root / CHECKOUT}; "
+            "rename it, or run from another folder"
+        )
+    table: Mapping[str, Factory] = module.SELECTORS
+    return table
 
 
 def make_selector(spec: SelectorSpec) -> Selector:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 import subprocess
-import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +24,7 @@ from autoal.experiment.store import RunStore, early_key
 from autoal.experiment.task import dataset_contents, dataset_fingerprint
 from autoal.experiment.task_models import check_model
 from autoal.experiment.workers import run_in_processes
+from autoal.installed import versions
 
 __all__ = [
     "ENGINES",
@@ -268,20 +267,6 @@ def config_of_manifest(path: str | Path) -> ExperimentConfig:
             f"{path} was made elsewhere ({'; '.join(moved)}); figures may differ", AutoALWarning, stacklevel=2
         )
     return config
-
-
-PACKAGES = ("autoal", "torch", "numpy", "scipy", "scikit-learn", "higher")
-
-
-def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Version of Python and of each package that is installed."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def _revision() -> str | None:

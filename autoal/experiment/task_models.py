@@ -15,6 +15,7 @@ from autoal.experiment.config import ModelSpec
 from autoal.models import SklearnModel, TorchModel, TrainConfig
 from autoal.models.base import ModelAdapter
 from autoal.models.nets import MLP, ResNet18, SmallCNN
+from autoal.models.sklearn_adapter import SklearnPosterior as Posterior
 from autoal.models.svm import KernelSVM
 
 __all__ = ["MODELS", "check_model", "make_model"]
@@ -26,16 +27,28 @@ ADAPTER = {"mc_samples", "posterior", "members", "greedy_strength", "noise_sampl
 
 
 def _logistic_regression(
-    shape: Shape, C: int, device: torch.device, *, c: float = 1.0, max_iter: int = 1000, posterior: str = "auto",
+    shape: Shape,
+    C: int,
+    device: torch.device,
+    *,
+    c: float = 1.0,
+    max_iter: int = 1000,
+    posterior: Posterior = "auto",
     mc_samples: int = 32,
-) -> Any:  # fmt: skip
+) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return SklearnModel(LogisticRegression(C=c, max_iter=max_iter), posterior=posterior, mc_samples=mc_samples)
 
 
 def _random_forest(
-    shape: Shape, C: int, device: torch.device, *, trees: int = 100, posterior: str = "auto", mc_samples: int = 32
+    shape: Shape,
+    C: int,
+    device: torch.device,
+    *,
+    trees: int = 100,
+    posterior: Posterior = "auto",
+    mc_samples: int = 32,
 ) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
@@ -43,9 +56,15 @@ def _random_forest(
 
 
 def _hist_gradient_boosting(
-    shape: Shape, C: int, device: torch.device, *, iterations: int = 100, learning_rate: float = 0.1,
-    posterior: str = "auto", mc_samples: int = 32,
-) -> Any:  # fmt: skip
+    shape: Shape,
+    C: int,
+    device: torch.device,
+    *,
+    iterations: int = 100,
+    learning_rate: float = 0.1,
+    posterior: Posterior = "auto",
+    mc_samples: int = 32,
+) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     # Early stopping would take a tenth of a few hundred labels away from training.
@@ -54,7 +73,13 @@ def _hist_gradient_boosting(
 
 
 def _knn(
-    shape: Shape, C: int, device: torch.device, *, neighbors: int = 5, posterior: str = "auto", mc_samples: int = 32
+    shape: Shape,
+    C: int,
+    device: torch.device,
+    *,
+    neighbors: int = 5,
+    posterior: Posterior = "auto",
+    mc_samples: int = 32,
 ) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -66,7 +91,13 @@ def _svm_rbf(shape: Shape, C: int, device: torch.device, *, c: float = 1.0) -> A
 
 
 def _ridge(
-    shape: Shape, C: int, device: torch.device, *, alpha: float = 1.0, posterior: str = "auto", mc_samples: int = 32
+    shape: Shape,
+    C: int,
+    device: torch.device,
+    *,
+    alpha: float = 1.0,
+    posterior: Posterior = "auto",
+    mc_samples: int = 32,
 ) -> Any:
     from sklearn.linear_model import Ridge
 

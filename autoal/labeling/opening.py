@@ -78,7 +78,8 @@ def _created(
     notes = Notes(folder / "label.json", source=source.name, digest=digest_of(source), model=model, added=named or [])
     session = Session.create(
         folder, X, y=y, ids=ids, classes=named, candidates=portfolio(options.candidates),
-        model=made, task=options.task or "auto", search=None if options.audit is None else {"audit": options.audit},
+        model=made, task=options.task or "auto",  # type: ignore[arg-type]  # refused by name where it is another word
+        search=None if options.audit is None else {"audit": options.audit},
         random_state=options.seed,
     )  # fmt: skip
     notes.options = options.given()

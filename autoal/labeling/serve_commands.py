@@ -84,6 +84,7 @@ def serve(
     stopped at any moment: no task is added twice, and no answer is lost. The key never goes on the command line.
 
     Example: autoal serve runs/leaves --label-studio http://localhost:8080 --create leaves --classes oak,elm
+    Example: autoal serve runs/leaves --label-studio http://localhost:8080 --project 3 --budget 500
     """
     if (project is None) == (create is None):
         raise InvalidInput("wanted one of --project N and --create TITLE: the project that the tasks go into")

@@ -123,7 +123,8 @@ def _tell(session: Session, new: Sequence[_New], rules: Rules, taken: Taken) -> 
     if not new:
         return
     told = session.tell_answers(
-        [answer for one in new for answer in one.answers], on_conflict=rules.on_conflict, correct=True,
+        [answer for one in new for answer in one.answers], correct=True,
+        on_conflict=rules.on_conflict,  # type: ignore[arg-type]  # checked when the command began
         source=rules.source,
     )  # fmt: skip
     taken.counts.update({"new": told.new, "corrected": told.corrected, "skipped": told.skipped})

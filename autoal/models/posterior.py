@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +11,10 @@ from autoal import rng
 from autoal.models.laplace import LastLayer, classification_posterior, draw, regression_posterior, with_one
 from autoal.models.targets import TargetScale
 
-__all__ = ["POSTERIORS", "head_draws", "head_posterior", "head_weights"]
+__all__ = ["POSTERIORS", "Posterior", "head_draws", "head_posterior", "head_weights"]
 
-POSTERIORS = ("auto", "dropout", "laplace", "ensemble", "greedy", "none")
+Posterior = Literal["auto", "dropout", "laplace", "ensemble", "greedy", "none"]
+POSTERIORS: tuple[Posterior, ...] = get_args(Posterior)
 
 
 def head_draws(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from autoal.models.targets import check_labels, fields_of
 from autoal.outputs import ModelOutputs
 
 __all__ = ["SklearnModel", "log_probabilities", "regresses"]
+
+SklearnPosterior = Literal["auto", "members", "laplace", "none"]
 
 _FLOOR = 1e-12
 
@@ -57,7 +59,7 @@ class SklearnModel:
     once they are fitted, so that `fit` raises.
     """
 
-    def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32, posterior: str = "auto") -> None:
+    def __init__(self, estimator: BaseEstimator, *, mc_samples: int = 32, posterior: SklearnPosterior = "auto") -> None:
         name = type(estimator).__name__
         if posterior not in ("auto", "members", "laplace", "none"):
             raise InvalidInput(f"got posterior={posterior!r}; wanted 'auto', 'members', 'laplace' or 'none'")

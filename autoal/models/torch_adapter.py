@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ from autoal.models.gathered import Gathered
 from autoal.models.gradients import GradientSketch, gradient_norms
 from autoal.models.laplace import sampled_outputs
 from autoal.models.perturbation import NOISES, deviations
-from autoal.models.posterior import POSTERIORS, head_draws, head_weights
+from autoal.models.posterior import POSTERIORS, Posterior, head_draws, head_weights
 from autoal.models.standalone import Standalone
 from autoal.models.standardise import Standardise
 from autoal.models.targets import TargetScale, check_labels, fields_of
@@ -87,12 +87,12 @@ class TorchModel:
         fit: bool = True,
         normalise: bool = False,
         inplace: bool = False,
-        posterior: str = "auto",
+        posterior: Posterior = "auto",
         members: int = 5,
         greedy_strength: float = 3.0,
         noise_samples: int = 30,
         noise_scale: float = 1e-3,
-        noise_variant: str = "layerwise",
+        noise_variant: Literal["layerwise", "global"] = "layerwise",
         gradient_width: int = 512,
         progress: Progress | None = None,
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from autoal.report.tables import metric_of
 __all__ = [
     "SIGNS",
     "cost_bars",
+    "difference_curves",
     "gain_limit",
     "gain_map",
     "rank_diagram",
@@ -33,6 +35,24 @@ def scenario_curves(block: pd.DataFrame, drawn: dict[str, dict[str, Any]], path:
     """The learning curves of one scenario, without a legend."""
     figure = new_figure(4.4, 3.2)
     draw_curves(figure.subplots(), block, drawn, metric_of(block))
+    return save(figure, path)
+
+
+def difference_curves(gains: Mapping[str, Any], path: str | Path) -> Path:
+    """Gain over the reference by labels paid, with bands, as `autoal.report.live.differences_of` gives it."""
+    figure = new_figure(6.4, 3.4)
+    axis = figure.subplots()
+    axis.axhline(0, color=GREY, linewidth=1)
+    for i, line in enumerate(gains["series"]):
+        low, mean, high = (np.array(line[key], dtype=float) for key in ("low", "mean", "high"))
+        axis.plot(gains["x"], mean, color=line["color"], linewidth=line["width"], label=line["name"], zorder=5 - i)
+        if i == 0:
+            axis.fill_between(gains["x"], low, high, color=line["color"], alpha=0.18, linewidth=0, zorder=1)
+    axis.set_xlabel("labels paid")
+    axis.set_ylabel(gains["unit"])
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    plain(axis)
     return save(figure, path)
 
 

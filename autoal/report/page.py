@@ -1,4 +1,4 @@
-"""One HTML page per run, whole in itself: no network, no script, pictures inlined; made from the run's folder alone."""
+"""One HTML page per run, whole in itself: no network, all inlined; made from the run's folder alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from autoal.disk import read_jsonl, write_atomic
@@ -22,6 +23,7 @@ from autoal.report.curves import styles
 from autoal.report.figures import (
     SIGNS,
     cost_bars,
+    difference_curves,
     gain_limit,
     gain_map,
     rank_diagram,
@@ -30,6 +32,7 @@ from autoal.report.figures import (
     weight_map,
 )
 from autoal.report.hindsight import oracle_single_note, shortfall_table
+from autoal.report.live import curves_of, differences_of, embedded, library, style
 from autoal.report.measures import measures_table
 from autoal.report.records import (
     cost_table,
@@ -43,8 +46,9 @@ from autoal.report.records import (
 )
 from autoal.report.statistics import ALPHA, ROPE, Comparison, comparison, power_table
 from autoal.report.stopping import BEARABLE, chosen_rules, rule_table, scenario_stops, stops
-from autoal.report.tables import cells_shown, dataset_table, overall_table, read_journal, verdict
+from autoal.report.tables import cells_shown, dataset_table, metric_of, overall_table, read_journal, verdict
 from autoal.report.templates import inlined, template
+from autoal.report.words import Answer, answer, spoken
 from autoal.stopping import parse_rule
 from autoal.strategies import CANDIDATES as STRATEGIES
 
@@ -56,6 +60,35 @@ RANKED = 24
 """Selectors in the rank diagram; its bars are a thicket beyond."""
 TALL = 24
 """Rows from which on a table scrolls inside a box of its own."""
+PICTURES = 12
+"""Scenarios up to which the curves are in the page as pictures too, for paper and where scripts are off: a page stays
+below 2 MB. Beyond, the pictures lie in plots/ alone."""
+WORDS = {
+    "AUBC": "Mean height of the learning curve, in points: its area over the labels paid, divided by their number",
+    "rank": "1 is best: by mean AUBC in each scenario, averaged over scenarios",
+    "gain": "Difference in AUBC, paired by seed; above 0 is better",
+    "95 % interval": "Where the mean gain may lie, by a bootstrap over seeds",
+    "sd": "Standard deviation of the AUBC over seeds",
+    "final": "Mean value at the end of the run, in points",
+    "outcome": "win or loss where the interval leaves 0 out, else a tie",
+    "labels saved": "Share of the labels that were not needed for the final value of {reference}",
+    "wins": "Scenarios whose interval lies above 0",
+    "ties": "Scenarios whose interval holds 0",
+    "losses": "Scenarios whose interval lies below 0",
+    "cells": "Scenarios times seeds that every selector finished",
+    "seeds": "Repetitions with other first labels and splits",
+    "P better": "Probability that in a further scenario like these it is better by more than half a point",
+    "P equal": "Probability of a difference within half a point",
+    "P worse": "Probability that it is worse by more than half a point",
+    "Wilcoxon p (Holm)": "Signed-rank test over scenarios, corrected for the number of rivals",
+    "Nemenyi p": "Test from ranks, for all pairs at once",
+    "beats": "Share of (scenario, label count) at which a paired t-test says so",
+    "beaten by": "Share of (scenario, label count) at which a paired t-test says so",
+    "seeds needed": "To find a difference of half a point four times in five",
+    "peak MiB": "Largest memory the process had held by then",
+    "overhead": "Seconds beside one training of the model, in trainings",
+}
+"""What a column means, shown where somebody points at its head."""
 CANDIDATES = 40
 """Candidates in the picture of weights, the heaviest."""
 
@@ -69,6 +102,8 @@ class Report:
     journal: pd.DataFrame
     focus: str
     reference: str
+    answer: Answer
+    """In plain words; `verdict` is the same in figures."""
     verdict: str
     comparison: Comparison | None
     """None where nothing can be compared; `notes` say why."""
@@ -111,6 +146,7 @@ def read_report(folder: str | Path) -> Report:
         journal=journal,
         focus=focus,
         reference=reference,
+        answer=answer(journal, focus, reference),
         verdict=verdict(journal, focus, reference),
         comparison=compared,
         by_scenario=dataset_table(journal, reference),
@@ -127,8 +163,8 @@ def findings(report: Report) -> list[str]:
         return []
     focus, rivals, scenarios = report.focus, found.rivals, len(found.common.means)
     place = int((found.ranks < found.ranks[focus]).sum()) + 1
-    over = f"over {scenarios} scenarios" if scenarios > 1 else "in one scenario"
-    lines = [f"{focus} is number {place} of {len(found.ranks)} by average rank {over} ({found.ranks[focus]:.2f})."]
+    by = f"average rank over {scenarios} scenarios ({found.ranks[focus]:.2f})" if scenarios > 1 else "mean AUBC"
+    lines = [f"{focus} is number {place} of {len(found.ranks)} by {by}."]
     if math.isfinite(found.friedman):
         differ = "differ beyond chance" if found.friedman < ALPHA else "cannot be told apart as a group"
         lines[0] += f" The selectors {differ} (Friedman, p {_p(found.friedman)})."
@@ -182,17 +218,23 @@ def _content(report: Report) -> dict[str, Any]:
     failures = failure_table(report.folder)
     gates, reasons = gate_table(records, report.focus)
     costs, overhead = cost_table(timings), overhead_table(timings, report.focus)
+    charts = _charts(report)
+    scenarios = report.journal["dataset"].nunique()  # of one, its own table says all
     return {
         "title": report.manifest["config"]["name"],
         "focus": report.focus,
         "reference": report.reference,
+        "answer": report.answer,
         "verdict": report.verdict,
         "findings": findings(report),
         "notes": report.notes,
         "tiles": _tiles(report, sum(group["cells"] for group in failures)),
-        "overall": None if report.overall is None else _table(report.overall, report),
+        "overall": None if report.overall is None or scenarios < 2 else _table(report.overall, report),
         "legend": _legend(report),
-        "curves": _curves(report),
+        "charts": charts,
+        "embedded": Markup(embedded([chart["numbers"] for chart in charts])),
+        "library": Markup(library()),
+        "uplot_style": Markup(style()),
         "ranks": _ranks(report),
         "heat": _heat(report),
         "rivals": _rivals(report),
@@ -219,11 +261,12 @@ def _content(report: Report) -> dict[str, Any]:
 def _table(frame: pd.DataFrame, report: Report) -> dict[str, Any]:
     """As the template takes it: heads and rows of text, and which row is of the focus, which of the reference."""
     heads, rows = cells_shown(frame)
+    told = [(head, text, WORDS.get(head, "").format(reference=report.reference)) for head, text in heads]
     marks = [""] * len(rows)
     if "selector" in frame.columns:
         kinds = {report.reference: "reference", report.focus: "focus"}
         marks = [kinds.get(name, "") for name in frame["selector"]]
-    return {"heads": heads, "rows": list(zip(marks, rows, strict=True)), "tall": len(rows) > TALL}
+    return {"heads": told, "rows": list(zip(marks, rows, strict=True)), "tall": len(rows) > TALL}
 
 
 def _plot(report: Report, *parts: str) -> Path:
@@ -234,7 +277,12 @@ def _tiles(report: Report, failed: int) -> list[tuple[str, str, str]]:
     """(large text, what it is, small text) of the few numbers a reader wants first."""
     tiles = []
     found, overall = report.comparison, report.overall
-    if found is not None and len(found.ranks) > 1:
+    one = report.journal["dataset"].nunique() == 1
+    if one and report.answer.needed is not None:
+        own, its = report.answer.needed
+        what = f"labels for the {metric_of(report.journal).replace('_', ' ')} at which {spoken(report.reference)} end"
+        tiles.append((f"{own} instead of {its}", what, report.focus))
+    if found is not None and len(found.ranks) > 1 and not one:
         where = f"best {found.ranks.iloc[0]:.2f}: {found.ranks.index[0]}"
         tiles.append((f"{found.ranks[report.focus]:.2f}", f"average rank of {len(found.ranks)}", where))
     if overall is not None and "difference" in overall.columns and report.focus != report.reference:
@@ -242,7 +290,8 @@ def _tiles(report: Report, failed: int) -> list[tuple[str, str, str]]:
         spread = f"{row['low']:+.2f} to {row['high']:+.2f}" if math.isfinite(row["low"]) else "one seed: no interval"
         tiles.append((f"{row['difference']:+.2f}", f"points over {report.reference}", spread))
         counts = f"{row['wins']:.0f} · {row['ties']:.0f} · {row['losses']:.0f}"
-        tiles.append((counts, f"scenarios won · tied · lost to {report.reference}", "by 95 % interval over seeds"))
+        if not one:
+            tiles.append((counts, f"scenarios won · tied · lost to {report.reference}", "by 95 % interval over seeds"))
     cells = len(report.journal.groupby(["dataset", "selector", "seed"]))
     tiles.append((str(cells), "cells finished", f"{failed} failed" if failed else "none failed"))
     return tiles
@@ -256,12 +305,32 @@ def _legend(report: Report) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _curves(report: Report) -> list[dict[str, str]]:
+def _charts(report: Report) -> list[dict[str, Any]]:
+    """What is drawn of each scenario, as PNG and as numbers; of a single one what it gains over the reference first."""
     drawn = styles(report.shown, report.reference)
+    blocks = list(report.journal.groupby("dataset", sort=False))
     found = []
-    for scenario, block in report.journal.groupby("dataset", sort=False):
-        path = scenario_curves(block, drawn, _plot(report, "curves", str(scenario)))
-        found.append(inlined(path, f"Learning curves on {scenario}: {', '.join(drawn)}"))
+    for scenario, block in blocks:
+        name, seeds = str(scenario), block["seed"].nunique()
+        size = f"{seeds} seed{'' if seeds == 1 else 's'}"
+        gains = differences_of(block, drawn, report.reference) if len(blocks) == 1 else None
+        if gains is not None:
+            path = difference_curves(gains, _plot(report, "gains", name))
+            title = f"{name}: gain over {spoken(report.reference)} ({size}; bands: 95 % intervals)"
+            found.append({"title": title, "numbers": gains, "wide": True,
+                          "picture": inlined(path, f"Gain over {report.reference} on {name}")})  # fmt: skip
+        path = scenario_curves(block, drawn, _plot(report, "curves", name))
+        found.append(
+            {
+                "title": f"{name} ({size}; bands: one standard error)",
+                "numbers": curves_of(block, drawn),
+                "wide": len(blocks) == 1,
+                "file": f"plots/{path.name}",
+                "picture": None
+                if len(blocks) > PICTURES
+                else inlined(path, f"Learning curves on {name}: {', '.join(drawn)}"),
+            }
+        )
     return found
 
 
@@ -295,8 +364,8 @@ def _heat(report: Report) -> dict[str, Any] | None:
     """Gain over the reference, selector by scenario, with colours of cells."""
     table = report.by_scenario
     others = table[table["selector"] != report.reference]
-    if others["difference"].notna().sum() == 0:
-        return None
+    if others["difference"].notna().sum() == 0 or table["dataset"].nunique() < 2:
+        return None  # of one scenario the table says the same
     gains = others.pivot(index="selector", columns="dataset", values="difference")
     outcomes = others.pivot(index="selector", columns="dataset", values="outcome")
     order = list(report.comparison.ranks.index) if report.comparison is not None else []
@@ -380,16 +449,19 @@ def _weights(report: Report, records: Iterable[Mapping[str, Any]]) -> dict[str, 
     weights = weights_by_round(map(dict, records), report.focus)
     if len(weights) < 2:
         return None
-    path = weight_map(weights.head(CANDIDATES), _plot(report, "weights"))
     mean = weights.mean(axis=1)
     even = 1 / len(weights)
     listed = ", ".join(f"{name} {value:.2f}" for name, value in mean.head(5).items())
-    spread = float((weights - even).abs().to_numpy().max())
+    flat = float((weights - even).abs().to_numpy().max()) < 0.1 * even
+    picture = None
+    if not flat:  # a map of one colour says less than a sentence
+        path = weight_map(weights.head(CANDIDATES), _plot(report, "weights"))
+        picture = inlined(path, f"Weights of candidates by round. Heaviest on average: {listed}")
     return {
-        "picture": inlined(path, f"Weights of candidates by round. Heaviest on average: {listed}"),
+        "picture": picture,
         "listed": listed,
         "even": f"{even:.2f}",
-        "flat": spread < 0.005,
+        "flat": flat,
         "count": len(weights),
         "drawn": min(len(weights), CANDIDATES),
     }
@@ -406,7 +478,7 @@ def _rejected(report: Report) -> dict[str, Any] | None:
         block = lines[lines["dataset"] == scenario]
         path = rejected_curves(block, drawn, _plot(report, "rejected", str(scenario)))
         pictures.append(inlined(path, f"Share of rejected points bought on {scenario}"))
-    heads = [("selector", True), *((str(name), False) for name in share.columns)]
+    heads = [("selector", True, ""), *((str(name), False, "") for name in share.columns)]
     kinds = {report.reference: "reference", report.focus: "focus"}
     rows = [
         (kinds.get(str(name), ""), [str(name), *(f"{v:.0%}" if math.isfinite(v) else "-" for v in values)])

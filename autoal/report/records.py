@@ -47,11 +47,13 @@ def weights_by_round(records: Iterable[Record], selector: str) -> pd.DataFrame:
 def gate_table(records: Iterable[Record], selector: str) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
     """How often the gate of `selector` opened: a row per scenario (dataset, rounds, opened), and why it was shut.
 
-    Reasons come with how often they were given, most frequent first; numbers in them are replaced by `n`.
+    Reasons come with how often they were given, most frequent first; those that differ in their numbers alone are one,
+    told as it was the first time.
     """
     rounds: Counter[str] = Counter()
     opened: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    told: dict[str, str] = {}
     for record in records:
         gate = (record.get("diagnostics") or {}).get("gate") if record["selector"] == selector else None
         if gate:
@@ -59,12 +61,15 @@ def gate_table(records: Iterable[Record], selector: str) -> tuple[pd.DataFrame, 
             rounds[scenario] += 1
             opened[scenario] += bool(gate.get("open"))
             if not gate.get("open"):
-                reasons[re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "n", str(gate.get("reason", "not said")))] += 1
+                reason = str(gate.get("reason", "not said"))
+                kind = re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "n", reason)
+                reasons[kind] += 1
+                told.setdefault(kind, reason)
     table = pd.DataFrame(
         [(scenario, rounds[scenario], opened[scenario]) for scenario in rounds],
         columns=["dataset", "rounds", "opened"],
     )
-    return table, reasons.most_common()
+    return table, [(told[kind], count) for kind, count in reasons.most_common()]
 
 
 def with_bought(journal: pd.DataFrame) -> pd.DataFrame:

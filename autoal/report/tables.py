@@ -28,6 +28,7 @@ __all__ = [
     "dataset_table",
     "interval",
     "metric_of",
+    "outcomes_of",
     "overall_table",
     "paired_areas",
     "read_journal",
@@ -206,16 +207,17 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
     """One row per selector over all scenarios, best AUBC first.
 
     Columns: aubc (mean of the scenarios' means; in a mix of metrics those of which less is better count as negative),
-    rank (mean over scenarios and seeds, ties averaged), difference, low, high (per seed averaged over scenarios, then
-    over seeds), wins, ties, losses against `reference` (scenarios). Only scenarios and seeds that every selector
-    finished count, so that no average hides a failure; `cells` says how many.
+    rank (mean over scenarios, of the means over seeds; ties averaged), difference, low, high (per seed averaged over
+    scenarios, then over seeds), wins, ties, losses against `reference` (scenarios). Only scenarios and seeds that every
+    selector finished count, so that no average hides a failure; `cells` says how many.
     """
     curves = curve_table(journal)
     every = _paired(curves, journal)
     paired = every.dropna()
     if paired.empty:
         raise RunError("no scenario and seed was finished by every selector; see failures.jsonl")
-    ranks = paired.rank(axis=1, ascending=False).mean()
+    # A scenario is one observation, here as in the tests over scenarios: ranks are of its means, not of single seeds.
+    ranks = paired.groupby(level="dataset").mean().rank(axis=1, ascending=False).mean()
     sign = better(metric_of(journal))
     rows = []
     for selector in _order(curves["selector"]):
@@ -227,14 +229,14 @@ def overall_table(journal: pd.DataFrame, reference: str) -> pd.DataFrame:
         if reference in paired.columns:
             gain = _gain(paired, selector, reference)
             row.update(difference=gain.mean, low=gain.low, high=gain.high)
-        won = _outcomes(every, selector, reference)
+        won = outcomes_of(every, selector, reference)
         row.update(wins=won["win"], ties=won["tie"], losses=won["loss"])
         row["cells"] = len(paired)
         rows.append(row)
     return pd.DataFrame(rows).sort_values("aubc", ascending=sign < 0, kind="stable").reset_index(drop=True)
 
 
-def _outcomes(paired: pd.DataFrame, selector: str, reference: str) -> Counter[str]:
+def outcomes_of(paired: pd.DataFrame, selector: str, reference: str) -> Counter[str]:
     """How many scenarios are a win, a tie or a loss against `reference`, over the seeds that both finished."""
     if reference not in paired.columns or selector == reference:
         return Counter()
@@ -258,7 +260,7 @@ def verdict(journal: pd.DataFrame, focus: str, reference: str) -> str:
     if focus == reference or paired.empty:
         return f"No verdict: {focus} was not run beside {reference} on any scenario and seed."
     gain = _gain(paired, focus, reference)
-    outcomes = _outcomes(paired, focus, reference)
+    outcomes = outcomes_of(paired, focus, reference)
     sets = paired.index.get_level_values("dataset").nunique()
     named = {"win": "won", "tie": "tied", "loss": "lost"}
     counts = ", ".join(f"{outcomes[outcome]} {word}" for outcome, word in named.items())

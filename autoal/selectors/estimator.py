@@ -1,4 +1,4 @@
-"""AutoAL: finds out on the labels at hand which candidates pay, and asks for the labels that pay most."""
+"""AutoAL: asks for the labels that pay most, and finds out on those at hand whether a candidate pays more."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from autoal.selectors.query import Query
 from autoal.selectors.round import Searched, compose_round, search_round
 from autoal.selectors.saving import load_selector, save_selector
 from autoal.selectors.two_stage import query_shards
-from autoal.settings import SearchConfig, search_config
+from autoal.settings import Mode, SearchConfig, Task, search_config
 from autoal.strategies import resolve_candidates
 from autoal.strategies.base import check_batch_size
 
@@ -42,7 +42,10 @@ ProgressLike = Callable[[str, int, int], None] | bool | None
 
 
 class AutoAL(BaseEstimator):
-    """Selects a batch of points to label by a learned weighing of candidate strategies.
+    """Selects the points to label next: those that cover the pool best when each counts by the model's doubt of it.
+
+    Beside that rule a search weighs candidate strategies on the labels there are; what it finds is used where it proves
+    a gain on labels it has not seen.
 
     Parameters
     ----------
@@ -101,8 +104,8 @@ class AutoAL(BaseEstimator):
         candidates: str | Sequence[Any] = "default",
         *,
         model: Any = None,
-        task: str = "auto",
-        mode: str = "bilevel",
+        task: Task = "auto",
+        mode: Mode = "bilevel",
         search: SearchConfig | Mapping[str, Any] | None = None,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | np.random.Generator | None = None,

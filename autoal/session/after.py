@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from autoal.session.commands import Folder, standing
+from autoal.session.commands import Folder, check_session, standing
 from autoal.terminal import Console, write_out
 
 __all__ = ["predict", "suspects", "undo"]
@@ -27,8 +27,10 @@ def undo(
 
     A point that was asked for is open again; a corrected one has its earlier label.
 
+    Example: autoal undo runs/leaves
     Example: autoal undo runs/leaves --count 3
     """
+    check_session(folder)
     from autoal.session.session import Session
 
     session = Session.open(folder)
@@ -57,7 +59,9 @@ def predict(
     The label is what people said, where they did. The file is written whole, or not at all.
 
     Example: autoal predict runs/leaves --out predictions.csv
+    Example: autoal predict leaves-session --out predictions.parquet
     """
+    check_session(folder)
     from autoal.encoders import load_encoder
     from autoal.session.predictions import check_out
     from autoal.session.session import Session
@@ -87,7 +91,9 @@ def suspects(
     Look at them again; then correct with tell --correct. This takes fifteen trainings of the model.
 
     Example: autoal suspects runs/leaves
+    Example: autoal suspects runs/leaves --count 20 --out suspects.csv
     """
+    check_session(folder)
     from autoal.encoders import load_encoder
     from autoal.formulas import defused
     from autoal.session.predictions import check_out, write_frame

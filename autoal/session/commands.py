@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.session.session import Session
     from autoal.session.state import Told
 
-__all__ = ["outlook", "query", "report", "standing", "tell"]
+__all__ = ["check_session", "outlook", "query", "report", "standing", "tell"]
 
 OUTPUTS = (".json", ".csv", ".jsonl")
 
@@ -68,7 +68,7 @@ def query(
         Path | None, typer.Option(help="CSV whose columns say what there is to look at of each id: text, image, ...")
     ] = None,
     files_root: Annotated[
-        Path | None, typer.Option(help="Folder below which Label Studio serves local pictures (see README).")
+        Path | None, typer.Option(help="Folder below which Label Studio serves local pictures.")
     ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="No new batch: what was asked for and is open.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
@@ -127,7 +127,8 @@ def query(
                 raise InvalidInput("got --labels and --target; wanted one of them")
             y = read_labels(labels, id, X, ids, LabelSpace(task or "classification", named))
         session = Session.create(
-            folder, X, y=y, ids=ids, classes=named, candidates=portfolio(candidates), task=task or "auto",
+            folder, X, y=y, ids=ids, classes=named, candidates=portfolio(candidates),
+            task=task or "auto",  # type: ignore[arg-type]  # refused by name where it is another word
             search=None if audit is None else {"audit": audit}, random_state=seed, device=device or "auto",
             encoder=made, progress=progress,
         )  # fmt: skip
@@ -166,17 +167,27 @@ def tell(
     Example: autoal tell runs/leaves export.json
     Example: autoal tell runs/leaves export.json --on-conflict majority
     """
+    check_session(folder)
     from autoal.session.session import Session
 
     session = Session.open(folder)
     console = Console(soft_wrap=True, highlight=False)
     told = session.tell_file(
-        file, id=id, label=label, cancelled=cancelled, annotator=annotator, on_conflict=on_conflict, correct=correct
-    )
+        file, id=id, label=label, cancelled=cancelled, annotator=annotator, correct=correct,
+        on_conflict=on_conflict,  # type: ignore[arg-type]  # refused by name where it is another word
+    )  # fmt: skip
     console.print(escape(f"{_said(told)}; {standing(session)}"))
     agreement = session.agreement()
     if agreement is not None:
         console.print(escape(agreement.says))
+
+
+def check_session(folder: Path) -> None:
+    """Before torch is loaded. Raises DataMissing where there is no session."""
+    if not is_session(folder):
+        raise DataMissing(
+            f"{folder} holds no session; make one with `autoal query {folder} --pool POOL`, or `autoal label POOL`"
+        )
 
 
 def outlook(folder: Path, labels: int | None, rule: str | None) -> None:

@@ -16,6 +16,7 @@ from autoal.data import Rows
 from autoal.disk import digest
 from autoal.encoders import check_encoder
 from autoal.errors import InvalidInput
+from autoal.installed import versions
 from autoal.models import is_regressor_model
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
@@ -28,6 +29,7 @@ from autoal.session.inputs import store_inputs
 from autoal.session.labels import LabelSpace, first_labels
 from autoal.session.settling import settle
 from autoal.session.state import BEGINNING, State
+from autoal.settings import Mode, Task
 from autoal.strategies import resolve_candidates
 
 __all__ = ["make_session", "now", "package_versions"]
@@ -44,8 +46,8 @@ def make_session(
     costs: Any,
     candidates: str | Sequence[Any],
     model: Any,
-    task: str,
-    mode: str,
+    task: Task,
+    mode: Mode,
     search: Any,
     device: Any,
     random_state: Any,
@@ -63,7 +65,7 @@ def make_session(
         rows.use(encoder)
         if task == "auto" and is_regressor_model(model):
             task = "regression"
-        task, known, labels = first_labels(y, labeled, len(rows), task)
+        task, known, labels = first_labels(y, labeled, len(rows), task)  # type: ignore[assignment]  # one of the two
         space = LabelSpace.of(task, classes)
         selector = AutoAL(
             candidates, task=task, mode=mode, search=search, device=device, random_state=seed,
@@ -107,8 +109,6 @@ def make_session(
 
 def package_versions() -> dict[str, str]:
     """Of Python and of the packages that numbers depend on."""
-    from autoal.experiment.runner import versions  # loads what only runs need
-
     return versions()
 
 

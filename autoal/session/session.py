@@ -42,8 +42,9 @@ from autoal.session.settling import settle
 from autoal.session.stamps import check_stamp, mark_of
 from autoal.session.state import OUT_OF_CLASS, Record, State, Told, checked_state, replayed
 from autoal.session.suspects import NO_PROBABILITIES, find_suspects
-from autoal.session.votes import check_on_conflict
+from autoal.session.votes import OnConflict, check_on_conflict
 from autoal.session.watching import rounds_of
+from autoal.settings import Mode, Task
 from autoal.stopping import DEFAULT, DEFAULT_REGRESSION, Rule, parse_rule
 from autoal.strategies.base import check_batch_size
 from autoal.tasks import show_pool
@@ -110,8 +111,8 @@ class Session:
         costs: Any = None,
         candidates: str | Sequence[Any] = "default",
         model: Any = None,
-        task: str = "auto",
-        mode: str = "bilevel",
+        task: Task = "auto",
+        mode: Mode = "bilevel",
         search: Any = None,
         device: Any = "auto",
         random_state: Any = None,
@@ -269,7 +270,7 @@ class Session:
     # --- answering --------------------------------------------------------------------------------------------
 
     def tell(
-        self, ids: Any, labels: Any, *, annotator: Any = None, on_conflict: str = "fail", correct: bool = False
+        self, ids: Any, labels: Any, *, annotator: Any = None, on_conflict: OnConflict = "fail", correct: bool = False
     ) -> Told:
         """Takes labels: of one id, of a list of ids, or of a Query (whose ids are meant), one label for each.
 
@@ -291,7 +292,7 @@ class Session:
         label: str | None = None,
         cancelled: str = "cancelled",
         annotator: str | None = None,
-        on_conflict: str = "fail",
+        on_conflict: OnConflict = "fail",
         correct: bool = False,
     ) -> Told:
         """Takes the answers in a file: CSV, JSON lines, or an export of Label Studio, Prodigy, Argilla or doccano.
@@ -312,7 +313,7 @@ class Session:
         answers: Sequence[Answer],
         source: str,
         *,
-        on_conflict: str = "fail",
+        on_conflict: OnConflict = "fail",
         correct: bool = False,
         typed: bool = True,
     ) -> Told:
@@ -714,7 +715,7 @@ class Session:
         return replace(query, show=show, classes=self._space.classes or sorted(seen, key=str), task=self.task)
 
     def _take(
-        self, answers: Sequence[Answer], correct: bool, hint: str, source: str, on_conflict: str = "fail"
+        self, answers: Sequence[Answer], correct: bool, hint: str, source: str, on_conflict: OnConflict = "fail"
     ) -> Told:
         check_on_conflict(on_conflict, self.task)
         with self._writing() as state:

@@ -11,7 +11,7 @@ from autoal.session.answers import SHOWN, Answer, brief, heard, named
 from autoal.session.ids import Ids
 from autoal.session.labels import Label, LabelSpace
 from autoal.session.state import DISAGREEMENT, Record, State, Told
-from autoal.session.votes import Ballot, decided
+from autoal.session.votes import Ballot, OnConflict, decided
 
 __all__ = ["settle"]
 
@@ -46,7 +46,7 @@ def settle(
     *,
     correct: bool,
     hint: str,
-    on_conflict: str = "fail",
+    on_conflict: OnConflict = "fail",
 ) -> tuple[Record | None, Told]:
     """The line of the journal that holds what is new in these answers (None where nothing is), and what they came to.
 
@@ -169,7 +169,7 @@ def _all_known(point: Point, state: State) -> bool:
     return not point.torn and not anonymous and all(known.get(who) == label for who, label in point.named.items())
 
 
-def _is_done(point: Point, state: State, on_conflict: str) -> bool:
+def _is_done(point: Point, state: State, on_conflict: OnConflict) -> bool:
     """Whether these votes were known when the point got the answer it has: from them, or by hand."""
     answered = point.row in state.labels or point.row in state.skipped
     by_hand = point.row not in state.voted

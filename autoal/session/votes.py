@@ -18,15 +18,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 from autoal.errors import DataMissing, InvalidInput, shown
 from autoal.session.labels import Label
 
-__all__ = ["ON_CONFLICT", "Ballot", "check_on_conflict", "decided"]
+__all__ = ["ON_CONFLICT", "Ballot", "OnConflict", "check_on_conflict", "decided"]
 
 Ballot = tuple[str | None, Label]
 """Who (None where nobody is named) and what."""
-ON_CONFLICT = ("fail", "skip", "majority", "dawid-skene")
+OnConflict = Literal["fail", "skip", "majority", "dawid-skene"]
+ON_CONFLICT: tuple[OnConflict, ...] = get_args(OnConflict)
 TIE = 1e-6
 """Two labels whose probabilities differ by less are as probable."""
 STEPS = 1000
