@@ -114,8 +114,9 @@ def query_shards(
     may = np.zeros(n, dtype=bool)
     may[slice(None) if pool is None else index_array(pool, n, "pool")] = True
     refused = np.zeros(0, dtype=np.int64) if rejected is None else index_array(rejected, n, "rejected")
-    for closed in (known, refused, [] if exclude is None else index_array(exclude, n, "exclude")):
-        may[np.asarray(closed, dtype=np.int64)] = False
+    may[known] = may[refused] = False
+    if exclude is not None:
+        may[index_array(exclude, n, "exclude")] = False
     left = np.flatnonzero(may)
     if not len(left):
         raise PoolExhausted(f"no point left to ask for: {n} rows, {len(known)} labeled, the rest closed")
