@@ -264,7 +264,8 @@ def _seal(line: bytes) -> tuple[str | None, int, str, bytes] | None:
     match = next((m for m in SEAL.finditer(line, at) if m.end() == len(line)), None)
     if match is None:
         return None
-    return match[1] and match[1].decode(), int(match[2]), match[3].decode(), line[: match.end(2)]
+    of = None if match[1] is None else match[1].decode()
+    return of, int(match[2]), match[3].decode(), line[: match.end(2)]
 
 
 def _why_unsealed(line: bytes) -> str:

@@ -270,6 +270,7 @@ def test_a_folder_that_is_read_only(
         monkeypatch.undo()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 3000, 30_000])
 @pytest.mark.parametrize("name", SHORT)
 def test_a_full_disk(
@@ -301,6 +302,7 @@ def test_a_full_disk(
 # --- other processes, alive and dead --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
 def test_a_lock_that_a_dead_process_left(here: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
@@ -351,6 +353,7 @@ def test_two_of_each_command_at_once(here: Path) -> None:
 # --- a clock --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
 def test_a_clock_that_runs_backwards(here: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
@@ -364,7 +367,7 @@ def test_a_clock_that_runs_backwards(here: Path, name: str, monkeypatch: pytest.
         return pd.Timestamp(backwards(), unit="s").isoformat()
 
     monkeypatch.setattr(time, "time", backwards)
-    for module in ("creating", "asking", "session"):
+    for module in ("creating", "asking", "answering"):
         monkeypatch.setattr(f"autoal.session.{module}.now", dates)
     os.utime(here / "pool.csv", (0, 2**32))  # a file of the year 2106
     assert main(COMMANDS[name]) == 0

@@ -89,7 +89,7 @@ def dataset_contents(spec: DatasetSpec) -> str | None:
         found.update(f"{array.dtype.str}{array.shape}".encode())
         step = max(1, (1 << 24) // max(1, array.itemsize * int(np.prod(array.shape[1:]))))
         for start in range(0, len(array), step):
-            found.update(np.ascontiguousarray(array[start : start + step]))
+            found.update(np.ascontiguousarray(array[start : start + step]).tobytes())
     return found.hexdigest()
 
 

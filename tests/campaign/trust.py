@@ -87,6 +87,8 @@ ROUNDS = 12
 def _work(folder: Path, told: int) -> None:
     """Asks and answers until so many batches are done; every answer that was taken is said on `told`."""
     session = again(folder)
+    if session.skipped:  # it died between a skip and taking that back
+        session.undo(1)
     while session.n_rounds < ROUNDS or session.pending:
         pending = session.pending
         if not pending:
@@ -150,7 +152,7 @@ def kills(count: int, seed: int, place: Path) -> Outcome:
                 opened = again(folder)
             found.counts["torn lines, said"] += any("middle of a line" in str(w.message) for w in told)
             lost = acknowledged - set(opened.labeled)
-            found.faults += [f"run {run}: {name} was taken and is gone" for name in sorted(lost)]
+            found.faults.extend([f"run {run}: {name} was taken and is gone" for name in sorted(lost)])
             if opened.n_rounds == ROUNDS and not opened.pending:
                 break
         asked = [name for event, ids, _ in _sequence(folder) if event == "ask" for name in ids]
@@ -181,7 +183,10 @@ def _killed_command(found: Outcome, arguments: list[str], rng: np.random.Generat
             status = state if done else None
             time.sleep(0.002)
         if status is None:
-            os.killpg(child, signal.SIGKILL)
+            try:
+                os.killpg(child, signal.SIGKILL)
+            except ProcessLookupError:  # it has no group of its own yet
+                os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             found.counts[f"kills of {what}"] += 1
             longest *= 1.15  # so that it comes to an end
@@ -494,7 +499,7 @@ def writers(count: int, seed: int, place: Path) -> Outcome:
             os._exit(code)
         children.append(child)
     ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    found.faults += [f"writer {who} failed" for who, code in enumerate(ends) if code]
+    found.faults.extend([f"writer {who} failed" for who, code in enumerate(ends) if code])
     session = again(folder)
     found.counts["lines in the journal"] = len((folder / "journal.jsonl").read_bytes().splitlines())
     found.counts["batches"] = session.n_rounds

@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_is_refused_before_any_training(
     def never(*arguments: Any, **named: Any) -> None:
         raise AssertionError("trained")
 
-    monkeypatch.setattr("autoal.session.session.trained", never)
+    monkeypatch.setattr("autoal.session.learned.trained", never)
     (tmp_path / "folder.csv").mkdir()
     for out in ("p.txt", "p", tmp_path / "folder.csv", 7):
         with pytest.raises(InvalidInput):
