@@ -68,6 +68,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pool = ["--pool", str(home / "pool.csv"), "--id", "id", "--candidates", "margin", "--seed", "1"]
     out = ["--out", str(home / "batch.json"), "--quiet"]
     assert main(["query", str(home / "s"), "--batch-size", "3", *pool, *out, "--labels", str(home / "first.csv")]) == 0
+    pd.DataFrame({"id": NAMES[30:32], "label": labels[30:32]}).to_csv(home / "told.csv", index=False)
+    assert main(["tell", str(home / "s"), str(home / "told.csv")]) == 0
     assert main(["compare", str(home / "c.toml"), "--out", str(home / "run"), "--quiet"]) == 0
     (home / "batch.json").unlink()
     return home

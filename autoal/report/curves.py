@@ -62,7 +62,7 @@ def draw_curves(axis: Any, block: pd.DataFrame, drawn: dict[str, dict[str, Any]]
             axis.fill_between(x, y - error, y + error, color=style["color"], alpha=0.18, linewidth=0, zorder=1)
     seeds = block["seed"].nunique()
     title = f"{block['dataset'].iloc[0]} ({seeds} seed{'s' if seeds != 1 else ''})"
-    axis.set_title(title, fontsize=10, loc="left")
+    axis.set_title(title, fontsize=10, loc="left", parse_math=False)
     axis.set_xlabel("labels paid")
     axis.set_ylabel(metric.replace("_", " ") + (" (%)" if percent > 1 else ""))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

@@ -23,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autoal.disk import cut_torn, locked, read_jsonl
-from autoal.errors import RunError, shown
+from autoal.errors import AutoALError, RunError, shown
 from autoal.experiment.config import StudyConfig
 from autoal.rng import derive_seed
 
@@ -64,14 +64,14 @@ class Book:
         self.config, self.folder = config, folder
         self.mine = str(folder.resolve())
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage: str | BaseStorage
-        if config.storage is None:
-            log = folder / "study.log"
-            # Our own lock ends with its process; Optuna's would make others wait half a minute after a kill.
-            storage = JournalStorage(JournalFileBackend(str(log), lock_obj=_Lock(folder / ".study.lock")))  # type: ignore[arg-type]
-        else:
-            storage = config.storage
         try:
+            storage: str | BaseStorage
+            if config.storage is None:
+                # Our own lock ends with its process; Optuna's would make others wait half a minute after a kill.
+                lock: Any = _Lock(folder / ".study.lock")
+                storage = JournalStorage(JournalFileBackend(str(folder / "study.log"), lock_obj=lock))
+            else:
+                storage = config.storage
             self.study = optuna.create_study(
                 study_name=config.study_name or name,
                 storage=storage,
@@ -80,7 +80,7 @@ class Book:
                 pruner=_pruner(config, seeds),
             )
             self.trials()
-        except MemoryError:
+        except (MemoryError, AutoALError):
             raise
         except Exception as error:  # of Optuna, of a database, of whatever a line that was changed leads to
             where = folder / "study.log" if config.storage is None else f"the storage {config.storage!r}"
