@@ -294,7 +294,8 @@ def test_a_full_disk(
         code, said = main(COMMANDS[name]), capsys.readouterr().err
         assert code in (0, FAILED, WRONG) and "Traceback" not in said, said
         (disk / "filler").unlink()
-        assert before.items() <= Session.open(here / "s").labeled.items()
+        kept = Session.open(here / "s").labeled.items()
+        assert before.items() <= kept or (name == "undo" and kept < before.items())
         again = main(COMMANDS[name])  # the same command, now that there is room
         assert again in (0, WRONG if name == "query anew" else 0)
         monkeypatch.undo()
