@@ -220,6 +220,7 @@ def test_a_terminal_without_the_letters(here: Path, name: str, monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_lang_c_in_processes_of_their_own(here: Path) -> None:
     """Files stay UTF-8, whatever the terminal speaks."""
     environment = {
@@ -342,6 +343,7 @@ def test_another_process_at_work(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_two_of_each_command_at_once(here: Path) -> None:
     for name in SHORT:
         processes = [process_of(COMMANDS[name], here) for _ in range(2)]
