@@ -28,6 +28,7 @@ LAYERS = [
     {"report"},
     {"session"},
     {"labeling"},
+    {"cryo"},
     {"study"},
     {"checkup"},
     {"cli"},
