@@ -240,7 +240,7 @@ def _check_output(path: Path) -> None:
 
 def _deliver(asked: Query, out: Path | None, further: pd.Series | None, files_root: Path | None) -> None:
     if out is None:
-        write_out(asked.to_csv(data=further))
+        write_out(asked.to_csv(data=further) or "")
     elif out.suffix == ".json":
         asked.to_label_studio(out, data=further, files_root=files_root)
     elif out.suffix == ".csv":
