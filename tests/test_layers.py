@@ -29,6 +29,7 @@ LAYERS = [
     {"report"},
     {"session"},
     {"labeling"},
+    {"cryo"},
     {"study"},
     {"checkup"},
     {"cli"},
