@@ -23,6 +23,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from autoal.cryo.commands import app as cryo
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput, RunError
 from autoal.flags import Flag, in_flags
 from autoal.labeling.command import label
@@ -307,6 +308,9 @@ app.command(short_help="Take back the last answers of a session.")(after.undo)
 app.command(short_help="Write what the model says of every row of a session's pool.")(after.predict)
 app.command(short_help="The labels of a session that its model contradicts.")(after.suspects)
 app.command(short_help="Label Studio with a session behind it: the next batch follows by itself.")(serve)
+
+
+app.add_typer(cryo, short_help="Particles of cryo-electron micrographs, from few marks.")
 
 
 @app.command(short_help="Tune AutoAL with Optuna; test labels are never read.")

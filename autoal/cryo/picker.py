@@ -31,6 +31,8 @@ AT_ONCE = 256
 """Windows of one pass: larger arrays leave the caches of a CPU."""
 ENOUGH = 10
 """Labeled windows of each kind from which on they say where the threshold is."""
+FEW = 5
+"""Exemplars below which they do not say what a particle scores."""
 NEARBY = 0.3
 """Diameters about a labeled place in which its score is looked for: people do not hit the middle."""
 
@@ -69,8 +71,8 @@ class CryoMAE(BaseEstimator):
     ----------
     net_ : the trained MaskedAutoencoder
     references_ : (m, width) unit features of the exemplars, each the mean of eight turns
-    floor_ : the threshold in the references, which the best peak of another micrograph must reach for it to hold any
-        particle
+    floor_ : the score that half of the exemplars have in their own micrograph, and that the best peak of another must
+        reach for it to hold any particle; -1 with fewer than five exemplars
     labels_threshold_ : the threshold that `calibrate` found; None before
     history_ : a dict for each step, with both parts of the loss
     """
@@ -145,8 +147,7 @@ class CryoMAE(BaseEstimator):
         self.net_ = net
         self.references_ = np.concatenate([self._turned(one.pixels, one.exemplars) for one in references])
         self.labels_threshold_ = None
-        found = [self.peaks(picture).scores for picture in pictures]
-        self.floor_ = threshold_of(np.concatenate(found))[0]
+        self.floor_ = self._floor(pictures, references)
         return self
 
     def calibrate(self, micrograph: Any, positives: Any, negatives: Any) -> Self:
@@ -281,6 +282,8 @@ class CryoMAE(BaseEstimator):
 
     def _turned(self, pixels: Floats, middles: Floats) -> NDArray[np.float32]:
         """(m, width) unit features, each the mean over turns of the window."""
+        if not len(middles):
+            return np.zeros((0, self.width), dtype=np.float32)
         angles = np.tile(np.arange(TURNS) * 2 * np.pi / TURNS, len(middles))
         drawn = windows(pixels, np.repeat(middles, TURNS, axis=0), self.crop, angles=angles)
         mean = self._features(drawn).reshape(len(middles), TURNS, -1).mean(axis=1)
@@ -299,6 +302,16 @@ class CryoMAE(BaseEstimator):
         if self.similarity == "top3":
             alike = np.sort(alike, axis=-1)[..., -3:]
         return alike.mean(axis=-1)
+
+    def _floor(self, pictures: list[Any], references: list[Reference]) -> float:
+        if sum(len(one.exemplars) for one in references) < FEW:
+            return -1.0
+        own = []
+        for picture, one in zip(pictures, references, strict=True):
+            if len(one.exemplars):
+                there = self._prepared(picture, "micrograph").outside(one.exemplars)
+                own.append(score_at(self.score(picture), there, NEARBY * self.diameter))
+        return float(np.median(np.concatenate(own)))
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "net_"):

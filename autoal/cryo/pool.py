@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from autoal.cryo.checks import each, marks_of, refuse_at_border
 from autoal.cryo.peaks import inside, spaced
+from autoal.cryo.picker import CryoMAE
 from autoal.cryo.pictures import Prepared, check_diameter, prepare
 from autoal.errors import InvalidInput, PoolExhausted, shown
 from autoal.rng import numpy_rng
@@ -37,7 +38,8 @@ class WindowPool:
     Not every window: nineteen of twenty are plain background, and how well random choice does hangs on that. Local
     maxima of a Laplacian of a Gaussian at one and at 0.6 diameters, bright and dark, at least half a diameter apart,
     up to `most` of each scale; and `random` others. `marks` (k, 3), micrograph, row and column, come first: what is
-    labeled already.
+    labeled already. A fitted `picker` adds its best peaks, up to twice `most`: well centred, and its mistakes among
+    them, where blobs of one size are a poor guess at the particle.
 
     Attributes
     ----------
@@ -53,6 +55,7 @@ class WindowPool:
         candidates: Literal["peaks+random", "peaks", "random"] = "peaks+random",
         *,
         marks: Any = None,
+        picker: CryoMAE | None = None,
         most: int = 120,
         random: int = 60,
         random_state: int = 0,
@@ -76,6 +79,9 @@ class WindowPool:
             refuse_at_border(marks_of(mine), shape, self.diameter, f"marks in micrograph {number}")
             rng = numpy_rng(random_state, "cryo pool", number)
             found = _maxima(prepared, shape, self.diameter, most) if "peaks" in candidates else np.zeros((0, 2))
+            if picker is not None:
+                found = np.concatenate([picker.peaks(picture).centres[: 2 * most], found])
+                found = found[spaced(found, APART * self.diameter)]
             low, high = self.diameter / 2, np.asarray(shape) - 1 - self.diameter / 2
             anywhere = low + rng.random((random if "random" in candidates else 0, 2)) * (high - low)
             for kind, centres in (("peak", found), ("random", anywhere)):
@@ -168,9 +174,10 @@ class WindowPool:
         `selector` is an `AutoAL`, or whatever has its `fit_query`. `embeddings` (n, D) are `CryoMAE.embed`'s. `labels`
         (n,) are 1 for a particle, 0 for background, 2 for ice, carbon, dirt and the like, -1 where unlabeled. A picker
         has to know ice, so 2 is background by default; with `foreign="reject"` it is of no class, never trained on, and
-        told to the selector as rejected: where the question is which of several particles a window shows. With
-        `opened`, windows of other micrographs cost their share of `opening` more. As long as no background is known, random
-        windows are asked for. Raises PoolExhausted where fewer windows are left than wanted.
+        told to the selector as rejected: where the question is which of several particles a window shows.
+
+        With `opened`, windows of other micrographs cost their share of `opening` more. As long as no background is
+        known, random windows are asked for. Raises PoolExhausted where fewer windows are left than wanted.
         """
         answers_, fixed = np.asarray(labels), np.asarray(embeddings)
         if answers_.shape != (len(self),) or len(fixed) != len(self):

@@ -44,6 +44,10 @@ def label(
         str | None, typer.Option(help=First + "column of a table that holds the labels there are.")
     ] = None,
     task: Annotated[str | None, typer.Option(help=First + "classification or regression.")] = None,
+    show: Annotated[
+        Path | None,
+        typer.Option(help=First + "folder of pictures to look at, one for each row, named by its id."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -72,13 +76,15 @@ def label(
 
     Example: autoal label pictures/
     Example: autoal label reviews.csv --text sentence --classes good,bad --batch-size 20
+    Example: autoal label features.parquet --id name --show pictures/
     """
     began = time.perf_counter()
     folder = _folder_of(source, session)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if not is_session(folder):
         _check_source(source)
-    options = Options(text, classes, candidates, id, target, task, seed, audit)
+    pictures = None if show is None else str(show.absolute())
+    options = Options(text, classes, candidates, id, target, task, seed, audit, pictures)
     server = Server(port)
     typer.echo(server.url)
     console.print(f"session: {escape(str(folder))}; Ctrl-C ends this, and every answer is kept")

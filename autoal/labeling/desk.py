@@ -37,7 +37,7 @@ class Desk:
     def __init__(self, session: Session, notes: Notes, chooser: Chooser) -> None:
         self._session, self._notes, self._chooser = session, notes, chooser
         self._lock = threading.RLock()
-        self._looks = Looks(session, session.history()[0]["data"])
+        self._looks = Looks(session, session.history()[0]["data"], notes.show)
         self._space = LabelSpace(session.task, session.classes)
         self._guesses: dict[int, dict[str, tuple[Any, float]]] = {}
         self._outlook: str | None = None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from autoal.data.sources import Pictures
+from autoal.data.sources import Pictures, picture_files
 from autoal.data.texts import TextRows
-from autoal.errors import InvalidInput, RunError
+from autoal.errors import DataMissing, InvalidInput, RunError, shown
 from autoal.session import Session
 
-__all__ = ["Looks", "Picture"]
+__all__ = ["Looks", "Picture", "pictures_by_id"]
 
 AS_THEY_ARE = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
 """Formats that every browser shows."""
@@ -35,9 +36,12 @@ class Looks:
     """Rows of one session as people see them. Only rows are asked for, never paths: what is not in the pool cannot be
     named."""
 
-    def __init__(self, session: Session, about: dict[str, Any]) -> None:
+    def __init__(self, session: Session, about: dict[str, Any], show: str | None = None) -> None:
         self._session = session
         self._files: list[Path] | None = None
+        if show is not None:
+            self._files = pictures_by_id(Path(show), session.ids)
+            return
         path = Path(about["path"]) if about["kind"] == "path" else None
         if path is not None and path.is_dir():
             self._files = Pictures(path).files
@@ -84,6 +88,30 @@ class Looks:
                 return _preview(picture)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InvalidInput(f"{file.name!r} cannot be read as a picture ({error}); remove or convert it") from error
+
+
+def pictures_by_id(folder: Path, ids: Sequence[Any]) -> list[Path]:
+    """The picture of each row in a folder where they are named by the ids, with or without an ending.
+
+    Raises DataMissing where the folder is not there, InvalidInput where a row has no picture, or two.
+    """
+    if not folder.is_dir():
+        raise DataMissing(f"{str(folder)!r} is not there; wanted the folder of pictures to look at")
+    named: dict[str, list[Path]] = {}
+    for file in picture_files(folder):
+        path = file.relative_to(folder)
+        for name in (path.as_posix(), path.with_suffix("").as_posix()):
+            named.setdefault(name, []).append(file)
+    missing = [id for id in ids if str(id) not in named]
+    if missing:
+        raise InvalidInput(
+            f"{str(folder)!r} has no picture for {len(missing)} of {len(ids)} rows, {shown(missing[0])} the first; "
+            "wanted one for each, named by its id, as ID.png"
+        )
+    twice = [id for id in ids if len(named[str(id)]) > 1]
+    if twice:
+        raise InvalidInput(f"{str(folder)!r} has more than one picture for {shown(twice[0])}; wanted one for each row")
+    return [named[str(id)][0] for id in ids]
 
 
 def _preview(picture: Any) -> Picture:

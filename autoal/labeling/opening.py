@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from autoal.data import as_rows
 from autoal.data.sources import read_frame
 from autoal.encoders import load_named, made_without_arguments
 from autoal.errors import AutoALWarning, DataMissing, InvalidInput
+from autoal.labeling.looks import pictures_by_id
 from autoal.labeling.options import Notes, Options, digest_of
 from autoal.session import Session
 from autoal.session.folder import is_session
@@ -74,8 +76,17 @@ def _created(
     X, ids, y, said = read_pool(source, options.target, options.id_column, drop)
     if drop:
         said.append(f"neither shown nor used: {', '.join(repr(name) for name in drop)}")
+    if options.show is not None:
+        pictures_by_id(Path(options.show), ids if ids is not None else range(len(as_rows(X))))
     named = class_names(options.classes)
-    notes = Notes(folder / "label.json", source=source.name, digest=digest_of(source), model=model, added=named or [])
+    notes = Notes(
+        folder / "label.json",
+        source=source.name,
+        digest=digest_of(source),
+        model=model,
+        show=options.show,
+        added=named or [],
+    )
     session = Session.create(
         folder, X, y=y, ids=ids, classes=named, candidates=portfolio(options.candidates),
         model=made, task=options.task or "auto",  # type: ignore[arg-type]  # refused by name where it is another word

@@ -31,6 +31,8 @@ class Options:
     task: str | None = None
     seed: int | None = None
     audit: float | None = None
+    show: str | None = None
+    """Folder of pictures to look at, named by the ids."""
 
     def given(self) -> dict[str, Any]:
         """Those that were said, by the flag that says them."""
@@ -50,6 +52,8 @@ class Notes:
     """Name of the file or folder that the session was made from; None where it was not made here."""
     digest: str | None = None
     """Of the source, where it is a file."""
+    show: str | None = None
+    """Folder of the pictures to look at, where they are not the pool itself."""
     model: str | None = None
     batch_size: int = BATCH_SIZE
     options: dict[str, Any] = field(default_factory=dict)

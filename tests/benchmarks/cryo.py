@@ -2,8 +2,8 @@
 
     AUTOAL_DATA=... python -m tests.benchmarks.cryo --run runs/cryo --out baselines/results/cryo.md
 
-Each cell is a set and a seed; what is finished lies in `--run`, and the same command goes on from there. `--cells real/`
-computes some of them.
+Each cell is a set and a seed; what is finished lies in `--run`, and the same command goes on from there.
+`--cells real/` computes some of them.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def real(name: str, seed: int) -> Records:
     fitted = time.process_time()
     grids = [model.features(one) for one in unseen.pictures[1:]]
     each = (time.process_time() - fitted) / len(grids)
-    peaks = [find_peaks(here, unseen.diameter) for _, here in grids]
-    shapes = [here.shape for _, here in grids]
-    got = measures(peaks, [model.cut(one).threshold for one in peaks], unseen.marks[1:], shapes, unseen.diameter)
+    maps = [here for _, here in grids]
+    shapes = [here.shape for here in maps]
+    got = runs.cut(model, maps, unseen)
     out.append(record(name, seed, "cryoMAE", got, fit_s=fitted - began, micrograph_s=each))
     data = runs.real(name, POOL)
     made = runs.pooled(data, model, seed)
@@ -123,11 +123,15 @@ def cells() -> dict[str, Callable[[], Records]]:
     for seed in range(5):
         for name in runs.REAL:
             out[f"real/{name}/{seed}"] = partial(real, name, seed)
-        for name in SYNTHETIC if seed < 2 else ():
-            out[f"synthetic/{name}/{seed}"] = partial(synthetic, name, seed)
+        if seed == 0:
+            for name in SYNTHETIC:
+                if "confounders" in name:
+                    out[f"synthetic/{name}/0"] = partial(synthetic, name, 0)
     for seed in range(2):
         for name in runs.REAL:
             out[f"alone/{name}/{seed}"] = partial(alone, name, seed)
+        for name in SYNTHETIC:
+            out.setdefault(f"synthetic/{name}/{seed}", partial(synthetic, name, seed))
         for count in (10, 20):
             out[f"negatives/ring/{count}/{seed}"] = partial(negatives, count, "ring", seed)
         for count in (5, 40):

@@ -90,10 +90,14 @@ def picker(data: Set, seed: int, negatives: Values | None = None, count: int = E
 
 def picked(model: CryoMAE, data: Set) -> Measures:
     """With the threshold that the picker itself takes."""
-    peaks = [model.peaks(one) for one in data.pictures[1:]]
-    bounds = [model.cut(one).threshold for one in peaks]
-    shapes = [(one.shape[0], one.shape[1]) for one in data.pictures[1:]]
-    return measures(peaks, bounds, data.marks[1:], shapes, data.diameter)
+    return cut(model, [model.score(one) for one in data.pictures[1:]], data)
+
+
+def cut(model: CryoMAE, maps: Sequence[ScoreMap], data: Set) -> Measures:
+    """`picked`, of maps that are there."""
+    peaks = [find_peaks(one, data.diameter) for one in maps]
+    bounds = [float("inf") if (got := model.cut(one)).rule == "empty" else got.threshold for one in peaks]
+    return measures(peaks, bounds, data.marks[1:], [one.shape for one in maps], data.diameter)
 
 
 def false_peaks(model: CryoMAE, data: Set, count: int) -> Values:
@@ -119,7 +123,7 @@ class Pooled:
 def pooled(data: Set, model: CryoMAE, seed: int, *, foreign: bool = False) -> Pooled:
     """The exemplars and three random windows of background are labeled; windows with half a particle are left out."""
     marks = np.column_stack([np.zeros(EXEMPLARS), exemplars(data, seed)])
-    pool = WindowPool(data.pictures, data.diameter, marks=marks, random_state=seed)
+    pool = WindowPool(data.pictures, data.diameter, marks=marks, picker=model, random_state=seed)
     truth = answers(pool, data.marks, data.foreign if foreign else None)
     whole = truth != -1
     pool, truth = pool.kept(whole), truth[whole]
