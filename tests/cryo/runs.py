@@ -133,6 +133,13 @@ def pooled(data: Set, model: CryoMAE, seed: int, *, foreign: bool = False) -> Po
     return Pooled(pool, truth, first, model.embed(data.pictures, pool.centres))
 
 
+def candidates(data: Set, seed: int) -> tuple[WindowPool, Values]:
+    """Windows of micrographs never asked for, with what they hold; half particles are left out."""
+    pool = WindowPool(data.pictures, data.diameter, random_state=seed)
+    truth = answers(pool, data.marks)
+    return pool.kept(truth != -1), truth[truth != -1]
+
+
 def head() -> LogisticRegression:
     return LogisticRegression(class_weight="balanced", C=10, max_iter=1000)
 
