@@ -38,9 +38,9 @@ def test_candidates_hold_the_particles_and_lie_inside(made: Any, pool: WindowPoo
 
 def test_answers_of_whole_half_and_no_particles(made: Any) -> None:
     centre = made[0].centres[0]
-    at = np.asarray([[0, *(centre + [0, step * DIAMETER])] for step in (0.0, 0.28, 0.45, 0.61)])
+    at = np.asarray([[0, centre[0], centre[1] + step * DIAMETER] for step in (0.0, 0.28, 0.45, 0.61)])
     alone = WindowPool([made[0].pixels], DIAMETER, marks=at, candidates="peaks", most=1).kept(np.arange(4))
-    told = answers(alone, [centre[None]], [centre[None] + [0, 0.61 * DIAMETER]])
+    told = answers(alone, [centre[None]], [centre[None] + np.asarray([0, 0.61 * DIAMETER])])
     assert told.tolist() == [1, 1, -1, 2]
     assert answers(alone, [np.zeros((0, 2))]).tolist() == [0] * 4
 
