@@ -58,7 +58,8 @@ def measures(
     A pick is right within `within` diameters of a mark. Marks and peaks nearer to the border than half a diameter are
     left out.
     """
-    hits, scores, picked = [np.zeros(0, dtype=bool)], [np.zeros(0)], [np.zeros(0, dtype=bool)]
+    hits, picked = [np.zeros(0, dtype=bool)], [np.zeros(0, dtype=bool)]
+    scores: list[Floats] = [np.zeros(0)]
     total = 0
     for found, threshold, true, shape in zip(peaks, thresholds, marks, shapes, strict=True):
         true = np.reshape(np.asarray(true, dtype=np.float64), (-1, 2))

@@ -93,7 +93,7 @@ def _smooth(scores: ScoreMap) -> Floats:
 def inside(centres: Floats, shape: tuple[int, int], border: float) -> NDArray[np.bool_]:
     """(n,) whether each lies at least `border` pixels within a picture of `shape`, whose edge is at -0.5."""
     low, high = border - 0.5, np.asarray(shape) - 0.5 - border
-    return ((centres >= low) & (centres <= high)).all(axis=1)
+    return np.asarray(((centres >= low) & (centres <= high)).all(axis=1))
 
 
 def spaced(centres: Floats, apart: float) -> NDArray[np.int64]:

@@ -146,7 +146,7 @@ class CryoMAE(BaseEstimator):
         self.history_ = train(net, references, self._scaled, recipe, seed, device, self.progress)
         self.net_ = net
         self.references_ = np.concatenate([self._turned(one.pixels, one.exemplars) for one in references])
-        self.labels_threshold_ = None
+        self.labels_threshold_: float | None = None
         self.floor_ = self._floor(pictures, references)
         return self
 

@@ -129,7 +129,7 @@ def _particle(kind: str, diameter: float, rng: np.random.Generator, centre: Floa
 def _views(diameter: float) -> list[Floats]:
     """(4, 4) row, column, width and height of the lobes of each view."""
     rng = numpy_rng(0, "views of the asymmetric particle")
-    views = []
+    views: list[Floats] = []
     for _ in range(VIEWS):
         far, way = rng.uniform(0.12, 0.32, 4) * diameter, np.arange(4) * np.pi / 2 + rng.uniform(0, np.pi / 3, 4)
         at = np.column_stack([far * np.sin(way), far * np.cos(way)])

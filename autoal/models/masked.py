@@ -17,6 +17,9 @@ class MaskedAutoencoder(nn.Module):
     `patch`, `width` one of 4 and of `heads`.
     """
 
+    places: Tensor
+    decoder_places: Tensor
+
     def __init__(
         self,
         side: int = 32,
