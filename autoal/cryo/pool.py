@@ -260,8 +260,8 @@ def _maxima(prepared: Prepared, shape: tuple[int, int], diameter: float, most: i
         size = np.abs(response)
         bright = (response == ndimage.minimum_filter(response, 3)) & (response < 0)
         dark = (response == ndimage.maximum_filter(response, 3)) & (response > 0)
-        at = np.argwhere(bright | dark).astype(np.float64)
-        centres = prepared.outside(at[np.argsort(-size[bright | dark], kind="stable")])
+        at = np.argwhere(bright | dark)
+        centres = prepared.outside(at.astype(np.float64)[np.argsort(-size[at[:, 0], at[:, 1]], kind="stable")])
         centres = centres[inside(centres, shape, diameter / 2)]
         found.append(centres[spaced(centres, APART * diameter)][:most])
     together = np.concatenate(found)
