@@ -30,6 +30,7 @@ from autoal.experiment.config import read_config
 from autoal.experiment.plugins import make_selector
 from autoal.experiment.progress import Standing
 from autoal.experiment.runner import run
+from autoal.experiment.shards import Shard
 from autoal.rng import numpy_rng
 
 MIXED = {
@@ -49,11 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("config", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--seeds", type=int, help="fewer than the config has")
+    parser.add_argument("--shard", help="i/n: only every n-th cell; as many as there are seeds gives one seed each")
     options = parser.parse_args(arguments)
     config = read_config(options.config)
-    if options.seeds is not None:
-        config = config.changed(seeds=options.seeds)
     os.environ["AUTOAL_DATA"] = str(with_mixed(options.out / "data").resolve())
     with Progress() as bar:
         task = bar.add_task("cells")
@@ -61,7 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         def advance(done: Standing) -> None:
             bar.update(task, completed=done.rounds_done, total=done.rounds)
 
-        result = run(config, make_selector, options.out / config.name, workers=options.workers, progress=advance)
+        shard = None if options.shard is None else Shard.parse(options.shard)
+        result = run(
+            config, make_selector, options.out / config.name, workers=options.workers, shard=shard, progress=advance
+        )
     if result.failures:
         print(result.failure_message(), file=sys.stderr)
     return 1 if result.failures else 0
