@@ -44,6 +44,20 @@ def test_asymmetric_particles_among_ice_and_dirt() -> None:
     assert got >= 0.88 and got >= template + 0.15 and got >= plain + 0.05, (got, template, plain)
 
 
+def test_labeled_negatives_help_among_rings() -> None:
+    gains = []
+    for seed in SEEDS:
+        data = runs.synthetic("ring", seed, 3, confounders=True)
+        model = runs.picker(data, seed)
+        told = runs.picker(data, seed, runs.false_peaks(model, data, 20))
+        gains.append(runs.picked(told, data).f1 - runs.picked(model, data).f1)
+    assert mean(gains) >= 0.04, gains
+
+
+@pytest.mark.xfail(
+    reason="measured: 80 labels changed AP on unseen windows by +.01 and -.05, and cryoMAE's features ended at .82 and "
+    ".79 beside .84 and .81 of the pixels' principal components: labels do not yet pay on these windows"
+)
 def test_windows_of_rings_as_a_pool() -> None:
     gains, ours, theirs = [], [], []
     for seed in SEEDS:
@@ -64,7 +78,7 @@ def test_windows_of_rings_as_a_pool() -> None:
         theirs.append(runs.window_ap(runs.trained(plain, last), tested_pixels, truth))
     print("gain of 80 labels", gains, "cryoMAE", ours, "pixels", theirs)
     assert mean(ours) >= mean(theirs) + 0.1, (ours, theirs)
-    assert mean(gains) >= 0.08 or mean(ours) >= 0.95, (gains, ours)
+    assert mean(gains) >= 0.08, gains
 
 
 @pytest.mark.skipif("AUTOAL_DATA" not in os.environ, reason="AUTOAL_DATA says where the real micrographs are")
