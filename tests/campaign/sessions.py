@@ -190,7 +190,11 @@ class _Play:
                 raise Wrong(f"counts below zero: {answer}")
             for line in self._journal().decode().split("\n")[:-1]:
                 json.loads(line, parse_constant=_no_json)
-            odd_names = [path.name for path in self.folder.rglob(".*") if path.name not in (".lock", ".lock.turn")]
+            odd_names = [
+                path.name
+                for path in self.folder.rglob(".*")
+                if path.name not in (".lock", ".lock.turn", ".choosing", ".choosing.turn")
+            ]
             odd_names += [path.name for path in self.folder.rglob("*") if path.suffix in (".partial", ".tmp")]
             if odd_names:
                 raise Wrong(f"file left half-written: {odd_names}")
