@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoal.disk import clear_leftovers, cut_torn, digest, dumps, loads, locked, sync_folder, write_atomic
-from autoal.errors import AutoALError, AutoALWarning, DataMissing, InvalidInput, RunError, shown
+from autoal.errors import AutoALError, AutoALWarning, ConfigError, DataMissing, InvalidInput, RunError, shown
 from autoal.journal import Journal, owner_of
 
 if TYPE_CHECKING:  # torch takes seconds to import; whether a folder is a session should not
@@ -273,6 +273,8 @@ class Folder:
             if written is not None and _digest(folder) != written:
                 raise RunError("it is not as it was written")
             return AutoAL.load(folder, model=model)
+        except ConfigError:  # whole, and of a version with other settings
+            raise
         except (AutoALError, OSError) as error:
             remedy = "put that of a backup in its place"
             if name != "start":
