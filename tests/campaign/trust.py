@@ -125,7 +125,9 @@ def kills(count: int, seed: int, place: Path) -> Outcome:
         folder = begun(place / f"run-{run}").folder
         run += 1
         acknowledged: set[str] = set()
+        tries = 0
         while True:
+            tries += 1
             read, write = os.pipe()
             child = os.fork()
             if child == 0:
@@ -136,7 +138,8 @@ def kills(count: int, seed: int, place: Path) -> Outcome:
                     os._exit(0)
                 os._exit(9)
             os.close(write)
-            limit = time.monotonic() + float(rng.uniform(0.0, 1.2))
+            # Later and later: on a busy machine no batch would ever be chosen before its process is killed.
+            limit = time.monotonic() + float(rng.uniform(0.0, 1.2)) * (1 + tries / 20)
             while time.monotonic() < limit and os.waitpid(child, os.WNOHANG) == (0, 0):
                 time.sleep(0.002)
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
