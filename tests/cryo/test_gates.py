@@ -81,11 +81,12 @@ def test_windows_of_rings_as_a_pool() -> None:
     assert mean(gains) >= 0.08, gains
 
 
+@pytest.mark.xfail(reason="measured: F1 .85 and .83, .88 over five seeds (baselines/results/cryo.md); wanted .90")
 @pytest.mark.skipif("AUTOAL_DATA" not in os.environ, reason="AUTOAL_DATA says where the real micrographs are")
 def test_apoferritin() -> None:
     data = runs.real("apoferritin", [0, *runs.REAL["apoferritin"][2]])
     got = [runs.picked(runs.picker(data, seed), data) for seed in SEEDS]
     others = runs.rivals(data, 0)
     print("cryoMAE", got, "beside", others)  # the template is better, and the page says so
-    assert mean([one.f1 for one in got]) >= 0.80 and mean([one.ap for one in got]) >= 0.78, got
-    assert mean([one.f1 for one in got]) >= others["LoG"].f1 + 0.08, (got, others)
+    assert mean([one.f1 for one in got]) >= 0.90 and mean([one.ap for one in got]) >= 0.88, got
+    assert mean([one.f1 for one in got]) >= others["LoG"].f1 + 0.15, (got, others)
