@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from autoal.errors import ConfigError, UnknownName, shown
+from autoal.errors import ConfigError, InvalidInput, UnknownName, shown
 
-__all__ = ["Mode", "PaperConfig", "SearchConfig", "Task", "saved_config", "search_config"]
+__all__ = ["Mode", "PaperConfig", "SearchConfig", "Task", "integer", "saved_config", "search_config"]
 
 Mode = Literal["bilevel", "paper", "uniform"]
 """Ours; the paper's as printed; or no search at all, a floor."""
 Task = Literal["auto", "classification", "regression"]
+MOST = 2**64
+"""No integer that is asked for is larger; those of thousands of digits cannot even be written."""
 
 
 class PaperConfig(BaseModel):
@@ -172,3 +176,13 @@ def saved_config(value: Mapping[str, Any]) -> SearchConfig:
             f"{error}. It was saved by another version: use that one, or begin anew without the setting, with the "
             "labels there are (of a session: `training_set()`)"
         ) from error
+
+
+def integer(value: Any, what: str) -> int:
+    """`value` as an int. Raises InvalidInput for anything that is none, truth values too, and beyond 64 bits."""
+    # A timedelta64 is an integer, as numpy has it.
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, numbers.Integral):
+        raise InvalidInput(f"got {what}={shown(value)}; wanted an integer")
+    if not -MOST < int(value) < MOST:
+        raise InvalidInput(f"got {what}={shown(value, 40)}; wanted an integer of 64 bits or fewer")
+    return int(value)

@@ -16,6 +16,7 @@ from autoal.cli import FAILED, WRONG, app, main
 from autoal.flags import Flag, in_flags
 from autoal.strategies import CANDIDATES
 from baselines import SELECTORS
+from tests.session.problems import again, begun
 
 COMMANDS = [str(info.name or info.callback.__name__) for info in app.registered_commands if info.callback is not None]
 ROOT = Path(__file__).parents[1]
@@ -94,13 +95,35 @@ STARTS = {
 def test_what_needs_no_model_is_answered_without_torch(start: str, tmp_path: Path) -> None:
     arguments, expected = STARTS[start]
     (tmp_path / "wrong.toml").write_text(CONFIG + "bach_size = 3\n")
+    _answers_without_torch(arguments, expected, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("answers.csv", "id,label,annotator\np03,oak,ann\np03,elm,bob\np07,ash,ann\n"),
+        ("answers.jsonl", '{"id": "p03", "label": "oak"}\n{"id": "p09", "skip": "blur"}\n'),
+        ("answers.json", '[{"id": "p03", "label": "oak"}]'),
+        ("wrong.csv", "id,label\nnobody,oak\n"),
+    ],
+)
+def test_answers_are_told_without_torch(name: str, content: str, tmp_path: Path) -> None:
+    session = begun(tmp_path / "s")
+    session.ask(3)
+    (tmp_path / name).write_text(content)
+    arguments = ["tell", "s", name, *(["--on-conflict", "skip"] if name == "answers.csv" else [])]
+    _answers_without_torch(arguments, WRONG if name == "wrong.csv" else 0, tmp_path)
+    assert len(again(tmp_path / "s").labeled) == (name != "wrong.csv")
+
+
+def _answers_without_torch(arguments: list[str], expected: int, place: Path) -> None:
     code = (
         "import sys, time; from autoal.cli import main; code = main(sys.argv[1:]); "
         "print(code, 'torch' in sys.modules, time.process_time(), file=sys.stderr)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code, *arguments], cwd=place, env=environment, capture_output=True, text=True
     )
     ended, torch, seconds = done.stderr.split()[-3:]
     assert (int(ended), torch) == (expected, "False"), done.stderr

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from autoal.data.labeled_data import LabeledData
-from autoal.data.labels import class_numbers, class_table, is_missing, label_array
-from autoal.data.sources import IMAGE_SUFFIXES, LABEL_COLUMNS, decoded, read_frame
+from autoal.data.labels import LABEL_COLUMNS, class_numbers, class_table, is_missing, label_array
+from autoal.data.sources import IMAGE_SUFFIXES, decoded, read_frame
 from autoal.errors import InvalidInput
 
-__all__ = ["LABEL_COLUMNS", "read_image_folder", "read_table"]
+__all__ = ["read_image_folder", "read_table"]
 
 
 def read_table(path: Path, label: str | None = None) -> LabeledData:

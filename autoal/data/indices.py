@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from autoal.errors import InvalidInput
+from autoal.lazy import is_a
 
 __all__ = ["id_array", "id_ranks", "index_array", "text_of"]
 
@@ -25,7 +25,9 @@ def index_array(indices: Any, n: int, name: str, *, distinct: bool = True) -> ND
     Raises InvalidInput for other shapes and dtypes, and for numbers that are negative, too large or repeated.
     """
     try:
-        values = np.asarray(indices.detach().cpu() if isinstance(indices, Tensor) else indices)
+        if is_a(indices, "torch", "Tensor"):
+            indices = indices.detach().cpu()
+        values = np.asarray(indices)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InvalidInput(f"{name}= cannot be read as row numbers ({error}); wanted (k,) or a mask of {n}") from error
     if isinstance(indices, np.ma.MaskedArray) and np.ma.getmaskarray(indices).any():

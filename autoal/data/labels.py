@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from autoal.errors import InvalidInput, shown
+from autoal.lazy import is_a
 
-__all__ = ["TASKS", "class_numbers", "class_table", "is_missing", "label_array", "target_array", "task_of"]
+__all__ = [
+    "LABEL_COLUMNS",
+    "TASKS",
+    "class_numbers",
+    "class_table",
+    "is_absent",
+    "is_missing",
+    "label_array",
+    "target_array",
+    "task_of",
+]
 
 TASKS = ("classification", "regression")
+LABEL_COLUMNS = ("label", "y", "target", "class")
+"""Columns that are taken for labels where nobody says which column holds them."""
 MANY = 100
 """Whole floats with more different values than this, most of them seen once or twice, are targets."""
 
@@ -24,14 +36,14 @@ def label_array(y: Any, what: str = "y") -> NDArray[Any]:
 
     Raises InvalidInput where it is not one label per point.
     """
-    if isinstance(y, Tensor):
+    if is_a(y, "torch", "Tensor"):
         y = y.detach().cpu().numpy()
     if isinstance(y, np.ma.MaskedArray):
         masked, y = np.ma.getmaskarray(y), y.data.astype(object)
         y[masked] = None
-    if isinstance(y, pd.DataFrame):
+    if is_a(y, "pandas", "DataFrame"):
         y = y.to_numpy()
-    if isinstance(y, (pd.Series, pd.Index, pd.Categorical)):
+    if is_a(y, "pandas", "Series", "Index", "Categorical"):
         y = np.asarray(y)
     if isinstance(y, (list, tuple)):
         y = _from_sequence(y)
@@ -63,7 +75,7 @@ def is_missing(y: NDArray[Any], task: str = "classification") -> NDArray[np.bool
     if y.dtype.kind == "i" and task != "regression":
         return np.asarray(y == -1)
     if y.dtype.kind == "O":
-        return np.fromiter((_absent(value) for value in y), dtype=bool, count=len(y))
+        return np.fromiter((is_absent(value) for value in y), dtype=bool, count=len(y))
     return np.zeros(len(y), dtype=bool)
 
 
@@ -231,11 +243,12 @@ def _kind(label: Any) -> str:
     return "number" if is_number else type(label).__name__
 
 
-def _absent(value: Any) -> bool:
+def is_absent(value: Any) -> bool:
     """None, NaN, NaT or pandas.NA."""
-    if value is None or value is pd.NA or value is pd.NaT:
-        return True
-    return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
+    if isinstance(value, (float, np.floating)):
+        return bool(np.isnan(value))
+    pd = sys.modules.get("pandas")  # imported by whoever has anything of it
+    return value is None or (pd is not None and (value is pd.NA or value is pd.NaT))
 
 
 def _from_sequence(values: Sequence[Any]) -> NDArray[Any]:

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autoal.data.labels import LABEL_COLUMNS
 from autoal.data.reading import map_array, read_parquet, reading
 from autoal.errors import DataMissing, InvalidInput, shown
 
-__all__ = ["IMAGE_SUFFIXES", "LABEL_COLUMNS", "Pictures", "picture_files", "read_frame", "read_rows"]
+__all__ = ["IMAGE_SUFFIXES", "Pictures", "picture_files", "read_frame", "read_rows"]
 
-LABEL_COLUMNS = ("label", "y", "target", "class")
-"""Columns that are taken for labels where nobody says which column holds them."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 SIZE = 32
 DELIMITERS = ",;\t|"

@@ -61,7 +61,7 @@ def show(session: Session, *, batch_size: int | None = None, height: int = 760, 
 
     from autoal.labeling.chooser import Chooser, InProcess, InThread
     from autoal.labeling.desk import Desk, first_batch
-    from autoal.selectors.checks import integer
+    from autoal.settings import integer
 
     notes = Notes.read(session.folder)
     if batch_size is not None:

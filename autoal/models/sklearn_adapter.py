@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import special
 from sklearn.base import BaseEstimator, clone, is_regressor
-from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from autoal import rng
@@ -19,6 +18,7 @@ from autoal.data.faces import AS_GIVEN, FIRST
 from autoal.data.notes import Quiet
 from autoal.data.rows import Rows, check_finite
 from autoal.errors import AutoALError, InvalidInput, MissingOutput, NotFitted
+from autoal.lazy import is_a
 from autoal.models.gathered import Gathered
 from autoal.models.head import GRADIENT_WIDTH, HEAD_FIELDS, Head
 from autoal.models.sklearn_features import SPARSE_WIDTH, Featurizer, before_last
@@ -433,7 +433,7 @@ def _neither(name: str) -> str:
 
 
 def _last_step(estimator: Any) -> Any:
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    return estimator.steps[-1][1] if is_a(estimator, "sklearn.pipeline", "Pipeline") else estimator
 
 
 def _is_skorch(estimator: Any) -> bool:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse, special
-from sklearn.decomposition import TruncatedSVD
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from autoal.compute import chunks
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput
+from autoal.lazy import is_a
 from autoal.models.standardise import Standardise, column_moments
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 __all__ = ["SPARSE_WIDTH", "Featurizer", "before_last"]
 
-_NETWORKS = (MLPClassifier, MLPRegressor)
+_NETWORKS = ("sklearn.neural_network", "MLPClassifier", "MLPRegressor")
+_PIPELINE = ("sklearn.pipeline", "Pipeline")
 SPARSE_WIDTH = 64
 """Columns that sparse inputs are reduced to, where they have more."""
 _HELD_BYTES = 2**29
@@ -49,7 +52,7 @@ class Featurizer:
 
     def __init__(self, fitted: Any) -> None:
         self._fitted = fitted
-        self._last = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+        self._last = fitted[-1] if is_a(fitted, *_PIPELINE) else fitted
         self._svd: TruncatedSVD | None = None
         self._scale: Standardise | None = None
         self._seen: str | None = None
@@ -60,9 +63,9 @@ class Featurizer:
         """Prepares for `rows`; `inputs(indices)` gives them as the estimator takes them. The same `form` means the same
         inputs, and a further model on the same rows does not read them again."""
         key = rows.fingerprint()
-        if key == self._seen or isinstance(self._last, _NETWORKS):
+        if key == self._seen or is_a(self._last, *_NETWORKS):
             return
-        plain = form is not None and not isinstance(self._fitted, Pipeline) and rows.encoder is None
+        plain = form is not None and not is_a(self._fitted, *_PIPELINE) and rows.encoder is None
         if plain and _PLAIN.get(rows, ())[:2] == (key, form):
             self._encodes, self._svd, self._fill, self._scale = _PLAIN[rows][2:]
             self._seen = key
@@ -83,6 +86,8 @@ class Featurizer:
         small = is_sparse or 8.0 * len(rows) * rows.cost <= _HELD_BYTES
         parts = partial(iter, list(read())) if small else read  # reading may mean decoding: once is better than twice
         if is_sparse:
+            from sklearn.decomposition import TruncatedSVD
+
             matrix = sparse.vstack(list(parts())).tocsr()
             width = min(SPARSE_WIDTH, matrix.shape[1] - 1, matrix.shape[0] - 1)
             if not np.isfinite(matrix.data).all():
@@ -102,7 +107,7 @@ class Featurizer:
         if self._encodes:
             return rows.encoded(indices)
         x = self._transformed(x)
-        if isinstance(self._last, _NETWORKS):
+        if is_a(self._last, *_NETWORKS):
             return torch.from_numpy(_hidden(self._last, x).astype(np.float32))
         assert self._scale is not None, "look_at comes first"
         return self._scale(self._dense(x).float())
@@ -121,7 +126,7 @@ class Featurizer:
 
 def before_last(fitted: Any, x: Any) -> Any:
     """What the last step of a fitted pipeline sees; steps that resample (imblearn's) are for training alone."""
-    if isinstance(fitted, Pipeline):
+    if is_a(fitted, *_PIPELINE):
         for _, step in fitted.steps[:-1]:
             if step is not None and step != "passthrough" and not hasattr(step, "fit_resample"):
                 try:

@@ -7,21 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import (
-    BaggingClassifier,
-    BaggingRegressor,
-    ExtraTreesClassifier,
-    ExtraTreesRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-    VotingClassifier,
-    VotingRegressor,
-)
+
+from autoal.lazy import is_a
 
 __all__ = ["can_sample", "member_means", "member_probabilities"]
 
-_ENSEMBLES = (RandomForestClassifier, ExtraTreesClassifier, BaggingClassifier, VotingClassifier)
-_REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor, BaggingRegressor, VotingRegressor)
+_HOME = "sklearn.ensemble"
+_CLASSIFIERS = ("RandomForestClassifier", "ExtraTreesClassifier", "BaggingClassifier", "VotingClassifier")
+_REGRESSORS = ("RandomForestRegressor", "ExtraTreesRegressor", "BaggingRegressor", "VotingRegressor")
 
 
 def can_sample(estimator: Any) -> bool:
@@ -29,13 +22,13 @@ def can_sample(estimator: Any) -> bool:
 
     Boosting is not: its members correct each other and are no draws from one distribution.
     """
-    if isinstance(estimator, _REGRESSORS):
+    if is_a(estimator, _HOME, *_REGRESSORS):
         return True
-    if not isinstance(estimator, _ENSEMBLES):
+    if not is_a(estimator, _HOME, *_CLASSIFIERS):
         return False
-    if isinstance(estimator, VotingClassifier):
+    if is_a(estimator, _HOME, "VotingClassifier"):
         return all(member == "drop" or hasattr(member, "predict_proba") for _, member in estimator.estimators)
-    if isinstance(estimator, BaggingClassifier):
+    if is_a(estimator, _HOME, "BaggingClassifier"):
         return estimator.estimator is None or hasattr(estimator.estimator, "predict_proba")
     return True
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -75,6 +74,8 @@ def mixture_threshold(aggregate: np.ndarray, ratio: float, config: PaperConfig, 
 
     Fitted on standardised scores; on raw ones of size 1/n the variance floor would be all it sees.
     """
+    from sklearn.mixture import GaussianMixture
+
     centre, scale = float(aggregate.mean()), float(aggregate.std())
     if scale < 1e-12:
         return centre, 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Set
 from typing import Any
 
@@ -12,22 +11,19 @@ from autoal.data.labels import TASKS
 from autoal.encoders import check_encoder
 from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.rng import fresh_seed
-from autoal.settings import search_config
+from autoal.settings import integer, search_config
 from autoal.strategies import resolve_candidates
 
 __all__ = [
     "MODES",
     "check_parameters",
     "columns_of",
-    "integer",
     "refuse_paper",
     "row_count",
     "seed_of",
 ]
 
 MODES = ("bilevel", "paper", "uniform")
-MOST = 2**64
-"""No integer that is asked for is larger; those of thousands of digits cannot even be written."""
 
 
 def check_parameters(selector: Any) -> None:
@@ -81,16 +77,6 @@ def seed_of(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
     return integer(random_state, "random_state")
-
-
-def integer(value: Any, what: str) -> int:
-    """`value` as an int. Raises InvalidInput for anything that is none, truth values too, and beyond 64 bits."""
-    # A timedelta64 is an integer, as numpy has it.
-    if isinstance(value, bool | np.timedelta64) or not isinstance(value, numbers.Integral):
-        raise InvalidInput(f"got {what}={shown(value)}; wanted an integer")
-    if not -MOST < int(value) < MOST:
-        raise InvalidInput(f"got {what}={shown(value, 40)}; wanted an integer of 64 bits or fewer")
-    return int(value)
 
 
 def row_count(embeddings: Any, probs: Any) -> int:

@@ -23,7 +23,7 @@ from autoal.errors import AutoALWarning, InvalidInput, NotFitted, UnknownName
 from autoal.models import Progress, is_regressor_model, known_classes
 from autoal.rng import derive_seed, isolated
 from autoal.selectors.base import RoundState, Selection
-from autoal.selectors.checks import check_parameters, columns_of, integer, refuse_paper, row_count, seed_of
+from autoal.selectors.checks import check_parameters, columns_of, refuse_paper, row_count, seed_of
 from autoal.selectors.history import History
 from autoal.selectors.portfolio import members, needs_of
 from autoal.selectors.prepare import prepare
@@ -32,7 +32,7 @@ from autoal.selectors.query import Query
 from autoal.selectors.round import Searched, compose_round, search_round
 from autoal.selectors.saving import load_selector, save_selector
 from autoal.selectors.two_stage import query_shards
-from autoal.settings import Mode, SearchConfig, Task, search_config
+from autoal.settings import Mode, SearchConfig, Task, integer, search_config
 from autoal.strategies import resolve_candidates
 from autoal.strategies.base import check_batch_size
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from rich.markup import escape
-from rich.progress import Progress as Bar
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from autoal.models import Progress
-from autoal.terminal import Console
 
 __all__ = ["stages_on_stderr"]
 
@@ -19,6 +14,12 @@ __all__ = ["stages_on_stderr"]
 def stages_on_stderr() -> Iterator[Progress]:
     """A line on stderr that is gone afterwards; silent where stderr is not a terminal, unless the environment forces
     one on rich (FORCE_COLOR=1, TTY_COMPATIBLE=1)."""
+    from rich.markup import escape
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from autoal.terminal import Console
+
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

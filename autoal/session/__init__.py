@@ -1,6 +1,8 @@
 """Ask and tell: a labelling that lasts for weeks, in a folder that survives whatever happens to the process."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from autoal.lazy import attach
 
 if TYPE_CHECKING:
     from autoal.session.session import Session
@@ -8,15 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "Told"]
 
-
-def __getattr__(name: str) -> Any:
-    """The names above, when they are asked for: torch takes seconds to import, and `autoal --help` should not."""
-    if name == "Session":
-        from autoal.session.session import Session
-
-        return Session
-    if name == "Told":
-        from autoal.session.state import Told
-
-        return Told
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, {"Session": "autoal.session.session", "Told": "autoal.session.state"})

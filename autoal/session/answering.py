@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from autoal.errors import AutoALWarning, InvalidInput, shown
-from autoal.selectors.checks import integer
 from autoal.session.answers import Answer, annotator_name, answers_of, listed
-from autoal.session.creating import now
 from autoal.session.exports import read_answers
 from autoal.session.labels import nearly_alike
+from autoal.session.lines import now
 from autoal.session.looking import Looking
 from autoal.session.settling import settle
 from autoal.session.state import OUT_OF_CLASS, Told
 from autoal.session.votes import OnConflict, check_on_conflict
+from autoal.settings import integer
 
 __all__ = ["Answering"]
 
 
 class Answering(Looking):
-    """The part of `Session` that takes answers."""
+    """The part of `Session` that takes answers. Opened by itself it never loads torch, which takes seconds."""
 
     def tell(
         self, ids: Any, labels: Any, *, annotator: Any = None, on_conflict: OnConflict = "fail", correct: bool = False

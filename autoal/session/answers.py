@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from autoal.data.labels import label_array
 from autoal.errors import AutoALError, InvalidInput, shown
-from autoal.selectors import Query
+from autoal.lazy import is_a
 from autoal.session.ids import Ids, is_text, text_of
 from autoal.session.labels import Label, LabelSpace
 from autoal.session.state import OUT_OF_CLASS, State
@@ -48,7 +47,7 @@ class Answer(NamedTuple):
 
 def listed(values: Any, what: str) -> list[Any]:
     """Ids as a list: of a Query its ids, of one id that id alone."""
-    if isinstance(values, Query):
+    if is_a(values, "autoal.selectors.query", "Query"):
         return list(values.ids.tolist())
     if isinstance(values, str | int | np.integer):
         return [values]
@@ -67,7 +66,8 @@ def answers_of(ids: Any, labels: Any, annotator: Any = None) -> list[Answer]:
     if isinstance(ids, Set):
         raise InvalidInput("got a set of ids, which has no order; wanted a list, an array or a Query, as the labels")
     names = listed(ids, "ids")
-    if isinstance(ids, str | int | np.integer) and not isinstance(labels, list | tuple | np.ndarray | pd.Series):
+    several = isinstance(labels, list | tuple | np.ndarray) or is_a(labels, "pandas", "Series")
+    if isinstance(ids, str | int | np.integer) and not several:
         given = [labels]
     else:
         given = list(label_array(labels, "labels").tolist())

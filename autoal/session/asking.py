@@ -10,14 +10,15 @@ import numpy as np
 
 from autoal.data import Rows
 from autoal.errors import InvalidInput
+from autoal.installed import versions
 from autoal.rng import derive_seed
 from autoal.selectors import AutoAL, Query
 from autoal.session.cold_start import cold_start
-from autoal.session.creating import now, package_versions
 from autoal.session.describe import describe_model
 from autoal.session.folder import Folder
 from autoal.session.ids import Ids
 from autoal.session.labels import LabelSpace
+from autoal.session.lines import now
 from autoal.session.state import OUT_OF_CLASS, Record, State
 from autoal.session.watching import watched
 
@@ -86,7 +87,7 @@ class Asking:
             "checkpoint": checkpoint,
             "seconds": perf_counter() - began,
             "model": describe_model(model),
-            "versions": package_versions(),
+            "versions": versions(),
             "time": now(),
         }
         if selector is not None:

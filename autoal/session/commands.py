@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     import pandas as pd
 
     from autoal.selectors import Query
-    from autoal.session.session import Session
+    from autoal.session.looking import Looking
     from autoal.session.state import Told
 
 __all__ = ["check_session", "outlook", "query", "report", "standing", "tell"]
@@ -168,9 +168,9 @@ def tell(
     Example: autoal tell runs/leaves export.json --on-conflict majority
     """
     check_session(folder)
-    from autoal.session.session import Session
+    from autoal.session.answering import Answering
 
-    session = Session.open(folder)
+    session = Answering.open(folder)
     console = Console(soft_wrap=True, highlight=False)
     told = session.tell_file(
         file, id=id, label=label, cancelled=cancelled, annotator=annotator, correct=correct,
@@ -212,7 +212,7 @@ def report(folder: Path) -> None:
     console.print(escape(f"report: {page}; labels: {folder / 'labels.csv'}"))
 
 
-def standing(session: Session) -> str:
+def standing(session: Looking) -> str:
     """How many points are in what state, in a line."""
     status = session.status()
     return ", ".join(f"{status[name]} {name}" for name in ("labeled", "pending", "skipped", "left"))

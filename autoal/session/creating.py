@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import io
 import json
 import os
@@ -20,19 +19,20 @@ from autoal.installed import versions
 from autoal.models import is_regressor_model
 from autoal.rng import fresh_seed
 from autoal.selectors import AutoAL
-from autoal.selectors.checks import check_parameters, integer
+from autoal.selectors.checks import check_parameters
 from autoal.session.answers import Answer
 from autoal.session.describe import describe_encoder, describe_model
 from autoal.session.folder import being_made
 from autoal.session.ids import Ids
 from autoal.session.inputs import store_inputs
 from autoal.session.labels import LabelSpace, first_labels
+from autoal.session.lines import now
 from autoal.session.settling import settle
 from autoal.session.state import BEGINNING, State
-from autoal.settings import Mode, Task
+from autoal.settings import Mode, Task, integer
 from autoal.strategies import resolve_candidates
 
-__all__ = ["make_session", "now", "package_versions"]
+__all__ = ["make_session"]
 
 
 def make_session(
@@ -96,7 +96,7 @@ def make_session(
                 "files": {name: digest(content) for name, content in files.items()},
                 "model": describe_model(model),
                 "encoder": None if encoder is None else describe_encoder(encoder),
-                "versions": package_versions(),
+                "versions": versions(),
                 "created": now(),
             }
         )
@@ -105,16 +105,6 @@ def make_session(
         if record is not None:
             made.append({**record, "source": BEGINNING, "time": now()})
     return rows
-
-
-def package_versions() -> dict[str, str]:
-    """Of Python and of the packages that numbers depend on."""
-    return versions()
-
-
-def now() -> str:
-    """The time, UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _prices(costs: Any, n: int) -> np.ndarray:

@@ -10,10 +10,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from autoal.disk import differences
 from autoal.errors import AutoALWarning
+from autoal.lazy import is_a
 
 __all__ = ["describe_encoder", "describe_model", "warn_of_changes"]
 
@@ -31,7 +30,7 @@ def describe_model(model: Any) -> dict[str, str] | None:
         return None
     text = _words(model)
     digest = hashlib.sha256(text.encode())
-    if isinstance(model, nn.Module):
+    if is_a(model, "torch.nn", "Module"):
         for name, tensor in sorted(model.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
@@ -50,7 +49,7 @@ def _words(value: Any) -> str:
     if isinstance(value, functools.partial):
         inside = [_words(value.func), *map(_words, value.args), *_pairs(value.keywords)]
         return f"partial({', '.join(inside)})"
-    if isinstance(value, nn.Module):
+    if is_a(value, "torch.nn", "Module"):
         return " ".join(repr(value).split())
     if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
         return f"{value.__module__}.{value.__qualname__}"

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from autoal.data.indices import index_array
-from autoal.data.labels import class_table, is_missing, label_array, task_of
+from autoal.data.labels import class_table, is_absent, is_missing, label_array, task_of
 from autoal.errors import InvalidInput, UnknownName, shown
 from autoal.session.ids import is_text
 from autoal.session.names import spelled
@@ -62,7 +61,7 @@ class LabelSpace:
         Raises InvalidInput for what cannot be a label here, UnknownName for a class that is not among `classes`.
         """
         value = _single(value)
-        if value is None or value is pd.NA or value is pd.NaT or _is_empty(value):
+        if is_absent(value) or (isinstance(value, str) and not value):
             raise InvalidInput("the label is missing; leave the point out until it has one, or skip it")
         if self.task == "regression":
             number = _as_float(value)
@@ -162,11 +161,6 @@ def _single(value: Any) -> Any:
         return item()
     except Exception as error:  # each kind of array has its own
         raise InvalidInput(f"got the label {shown(value)}; wanted one value") from error
-
-
-def _is_empty(value: Any) -> bool:
-    """No text, or NaN."""
-    return (isinstance(value, str) and value == "") or (isinstance(value, float) and value != value)
 
 
 def _as_float(value: Any) -> float:

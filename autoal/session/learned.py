@@ -12,7 +12,6 @@ import pandas as pd
 
 from autoal.errors import AutoALError, AutoALWarning, InvalidInput
 from autoal.rng import derive_seed
-from autoal.selectors.checks import integer
 from autoal.session.ahead import labels_at_asks
 from autoal.session.describe import describe_model
 from autoal.session.fitting import Known, Trained, check_can_fit, kept, lacks_model, trained
@@ -24,6 +23,7 @@ from autoal.session.predictions import check_out, predictions, write_frame
 from autoal.session.state import Record, State
 from autoal.session.suspects import NO_PROBABILITIES, find_suspects
 from autoal.session.watching import rounds_of
+from autoal.settings import integer
 from autoal.stopping import DEFAULT, DEFAULT_REGRESSION, Rule, parse_rule
 
 __all__ = ["Learned"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter
@@ -9,7 +10,7 @@ from pydantic import ValidationError as Invalid
 
 from autoal.errors import shown
 
-__all__ = ["check_line"]
+__all__ = ["check_line", "now"]
 
 Id = StrictInt | StrictStr
 Value = StrictStr | StrictInt | StrictBool | StrictFloat
@@ -105,3 +106,8 @@ def check_line(record: dict[str, Any]) -> None:
         raise ValueError(f"a value that does not belong there: {where} {said}") from error
     if fault is not None:
         raise ValueError(fault)
+
+
+def now() -> str:
+    """The time, UTC, to the second, as lines have it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

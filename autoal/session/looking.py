@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from autoal.data import Rows
 from autoal.session.agreement import Agreement, agreement_of, disagreements
 from autoal.session.card import session_card
 from autoal.session.labels import Label
 from autoal.session.opened import Opened
 from autoal.session.state import State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from autoal.data import Rows
 
 __all__ = ["Looking"]
 
@@ -117,6 +120,8 @@ class Looking(Opened):
     def to_frame(self) -> pd.DataFrame:
         """One row for each point that is labeled, pending or skipped: id, index, state, label, reason, and the round
         that asked for it (missing where none did)."""
+        import pandas as pd
+
         state = self._state()
         rows = [*state.labels, *state.pending, *state.skipped]
         states = ["labeled"] * len(state.labels) + ["pending"] * len(state.pending) + ["skipped"] * len(state.skipped)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
-import warnings
+import os
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from autoal.data import Rows
-from autoal.data.sources import picture_files
 from autoal.disk import dumps
-from autoal.errors import AutoALWarning, DataMissing, InvalidInput, RunError
-from autoal.selectors import AutoAL, Query
+from autoal.errors import AutoALError, InvalidInput
+from autoal.installed import versions
+from autoal.session.describe import describe_model, warn_of_changes
 from autoal.session.folder import Folder
-from autoal.session.inputs import file_of, load_inputs
 from autoal.session.labels import LabelSpace
-from autoal.session.outlook import Outlook
-from autoal.session.stamps import mark_of
+from autoal.session.stamps import check_stamp, mark_of
 from autoal.session.state import Record, State, checked_state
-from autoal.tasks import show_pool
+
+if TYPE_CHECKING:
+    from autoal.data import Rows
+    from autoal.selectors import AutoAL
+    from autoal.session.outlook import Outlook
 
 __all__ = ["Opened"]
 
@@ -40,12 +40,54 @@ class Opened:
         self._ids = folder.ids(self._manifest)
         self._rows: Any = None
         self._given, self._pool_mark = False, None
-        self._files_of = functools.cache(picture_files)
         self._replayed = State()
         self._seen: Any = self  # no mark of a journal: it has not been read
         self._looked: dict[Any, Outlook] = {}
         self.selector: AutoAL | None = None
         """The AutoAL of the latest `ask` of this process, to look into (`leaderboard()`, `model_`); None before."""
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        X: Any = None,
+        model: Any = None,
+        *,
+        encoder: Any = None,
+        device: Any = None,
+        progress: Any = None,
+    ) -> Self:
+        """The session in `folder`, as it stands.
+
+        `X` is needed only where the folder does not hold it (a Dataset; a file that was moved), and is compared with
+        the pool of then. `model` is the one that `create` was given, if any: without it answers can be told, but
+        nothing asked for. Another model is taken, with a warning. `device` takes the place of the session's for this
+        process.
+
+        Raises DataMissing where there is no session, RunError where `X` is another pool or the journal was changed.
+        """
+        if encoder is not None:
+            from autoal.encoders import check_encoder
+
+            check_encoder(encoder)
+        session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
+        if X is not None:
+            from autoal.data import as_rows
+            from autoal.session.inputs import same_inputs
+
+            about = session._manifest["data"]
+            if isinstance(X, str | os.PathLike):
+                check_stamp(Path(X).expanduser(), about.get("file"), session._folder.path)
+            session._rows, session._given = same_inputs(as_rows(X), about, session._folder.path), True
+            session._rows.use(encoder)
+        with contextlib.suppress(AutoALError):  # another process writes, or the folder is read-only: nothing to mend
+            with session._folder.lock(wait_s=0.0):
+                session._state(mend=True)
+        session._state()
+        session._folder.say_plain()
+        latest = session._replayed.asks[-1] if session._replayed.asks else session._manifest
+        warn_of_changes(session._folder.path, latest, describe_model(model), versions())
+        return session
 
     def _state(self, mend: bool = False) -> State:
         """The state as the journal has it, read again where another process has added to it."""
@@ -72,22 +114,13 @@ class Opened:
         state.apply(record, self._ids)
         self._seen = self._folder.mark()
 
-    def _shown(self, query: Query) -> Query:
-        """The query with what there is to look at, and the classes for whoever labels."""
-        seen = set(self._state().labels.values()) if self._space.task == "classification" else set()
-        about, show = self._manifest["data"], None
-        if about["kind"] != "outside" or self._rows is not None:
-            try:
-                show = show_pool(about, self._pool, query.indices, self._files_of)
-            except (DataMissing, RunError) as error:
-                warnings.warn(f"the batch holds ids only, since its rows are not at hand: {error}", AutoALWarning, 3)
-        return replace(query, show=show, classes=self._space.classes or sorted(seen, key=str), task=self._space.task)
-
     @property
     def _own_device(self) -> Any:
         return self._device or self._manifest["device"]
 
     def _pool(self) -> Rows:
+        from autoal.session.inputs import file_of, load_inputs
+
         path = None if self._given else file_of(self._manifest["data"], self._folder.path)
         mark = None if path is None else mark_of(path)
         if self._rows is None or (path is not None and mark != self._pool_mark):

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from autoal.data import as_rows
+from autoal.data.labels import LABEL_COLUMNS
 from autoal.data.reading import map_array
-from autoal.data.sources import LABEL_COLUMNS, Pictures, read_frame
+from autoal.data.sources import Pictures, read_frame
 from autoal.data.texts import is_texts
 from autoal.errors import InvalidInput
 from autoal.session.exports import read_answers

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from autoal.data import as_rows
-from autoal.encoders import check_encoder
-from autoal.errors import AutoALError, PoolExhausted
+from autoal.data.sources import picture_files
+from autoal.errors import AutoALWarning, DataMissing, PoolExhausted, RunError
 from autoal.selectors import Query
-from autoal.selectors.checks import integer
 from autoal.session.ahead import choosing, due
 from autoal.session.answering import Answering
 from autoal.session.asking import Asked, Asking, pending_query
-from autoal.session.creating import make_session, package_versions
-from autoal.session.describe import describe_model, warn_of_changes
+from autoal.session.creating import make_session
 from autoal.session.folder import WAIT_S, Folder
-from autoal.session.inputs import same_inputs
 from autoal.session.learned import Learned
-from autoal.session.stamps import check_stamp, mark_of
+from autoal.session.stamps import mark_of
 from autoal.session.state import State, replayed
-from autoal.settings import Mode, Task
+from autoal.settings import Mode, Task, integer
 from autoal.strategies.base import check_batch_size
+from autoal.tasks import show_pool
 
 __all__ = ["Session"]
 
@@ -104,43 +104,6 @@ class Session(Answering, Learned):
         about = session._manifest["data"]
         session._rows, session._given = rows, about["kind"] != "path"
         session._pool_mark = None if session._given else mark_of(Path(about["path"]))
-        return session
-
-    @classmethod
-    def open(
-        cls,
-        folder: str | os.PathLike[str],
-        X: Any = None,
-        model: Any = None,
-        *,
-        encoder: Any = None,
-        device: Any = None,
-        progress: Any = None,
-    ) -> Self:
-        """The session in `folder`, as it stands.
-
-        `X` is needed only where the folder does not hold it (a Dataset; a file that was moved), and is compared with
-        the pool of then. `model` is the one that `create` was given, if any: without it answers can be told, but
-        nothing asked for. Another model is taken, with a warning. `device` takes the place of the session's for this
-        process.
-
-        Raises DataMissing where there is no session, RunError where `X` is another pool or the journal was changed.
-        """
-        check_encoder(encoder)
-        session = cls(Folder(os.path.abspath(folder)), model=model, encoder=encoder, device=device, progress=progress)
-        if X is not None:
-            about = session._manifest["data"]
-            if isinstance(X, str | os.PathLike):
-                check_stamp(Path(X).expanduser(), about.get("file"), session._folder.path)
-            session._rows, session._given = same_inputs(as_rows(X), about, session._folder.path), True
-            session._rows.use(encoder)
-        with contextlib.suppress(AutoALError):  # another process writes, or the folder is read-only: nothing to mend
-            with session._folder.lock(wait_s=0.0):
-                session._state(mend=True)
-        session._state()
-        session._folder.say_plain()
-        latest = session._replayed.asks[-1] if session._replayed.asks else session._manifest
-        warn_of_changes(session.folder, latest, describe_model(model), package_versions())
         return session
 
     # --- asking -----------------------------------------------------------------------------------------------
@@ -231,6 +194,21 @@ class Session(Answering, Learned):
         it is open, for instance where a process was killed before it had exported it. Utilities of other points are
         NaN; weights are those of the latest batch."""
         return self._shown(pending_query(self._state(), self._ids))
+
+    def _shown(self, query: Query) -> Query:
+        """The query with what there is to look at, and the classes for whoever labels."""
+        seen = set(self._state().labels.values()) if self._space.task == "classification" else set()
+        about, show = self._manifest["data"], None
+        if about["kind"] != "outside" or self._rows is not None:
+            try:
+                show = show_pool(about, self._pool, query.indices, self._files_of)
+            except (DataMissing, RunError) as error:
+                warnings.warn(f"the batch holds ids only, since its rows are not at hand: {error}", AutoALWarning, 3)
+        return replace(query, show=show, classes=self._space.classes or sorted(seen, key=str), task=self._space.task)
+
+    @functools.cached_property
+    def _files_of(self) -> Callable[[Path], list[Path]]:
+        return functools.cache(picture_files)
 
     def _asking(self, state: State) -> Asking:
         return Asking(self._folder, self._manifest, self._ids, self._space, self._inputs(), state)

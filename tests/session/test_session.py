@@ -235,7 +235,7 @@ def test_another_model_is_taken_with_a_warning(session: Session) -> None:
 
 
 def test_other_versions_are_told(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoal.session.session.package_versions", lambda: {"torch": "0.1"})
+    monkeypatch.setattr("autoal.session.opened.versions", lambda: {"torch": "0.1"})
     with pytest.warns(AutoALWarning, match="torch"):
         again(session.folder)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autoal.data.files import LABEL_COLUMNS
+from autoal.data.labels import LABEL_COLUMNS
 from autoal.errors import InvalidInput, shown
 from autoal.session.answers import Answer
 from autoal.session.formats.argilla import STATUSES

@@ -9,12 +9,6 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 from torch import Tensor
 
 from autoal.errors import UnknownName
@@ -174,6 +168,8 @@ def committee_weights(
     Up to five folds, fewer where a class has fewer points. The only point of a class is always trained on, never
     tested on.
     """
+    from sklearn.model_selection import StratifiedKFold
+
     counts = np.bincount(labels_L, minlength=num_classes)
     tested = np.flatnonzero(counts[labels_L] > 1)
     if len(labels_L) < 2 * num_classes or len(np.unique(labels_L[tested])) < 2:
@@ -191,6 +187,12 @@ def committee_weights(
 
 
 def _classifiers(random_state: int) -> list[Any]:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
     return [
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)),
         make_pipeline(StandardScaler(), SVC()),

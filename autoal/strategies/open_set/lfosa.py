@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from autoal.errors import InvalidInput
@@ -66,6 +65,8 @@ class LfOSA(Strategy):
 def upper_component(values_n: Tensor) -> Tensor:
     """(n,) log odds of the component with the larger mean in a mixture of two Gaussians, which order points as its
     probability does but do not end at 1."""
+    from sklearn.mixture import GaussianMixture
+
     values = values_n.double().cpu().numpy()
     if len(values) < 2 or np.ptp(values) <= 1e-9 * np.abs(values).max():
         return torch.zeros_like(values_n)

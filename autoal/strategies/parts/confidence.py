@@ -9,9 +9,7 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from autoal.compute import chunks
@@ -91,6 +89,8 @@ def _tied(points_n_D: Tensor, member_n: Tensor, ridge: float | str) -> tuple[Ten
     if isinstance(ridge, str):
         if ridge != "ledoit_wolf":
             raise InvalidInput(f"got ridge={ridge!r}; wanted a number or 'ledoit_wolf'")
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
         shrinkage = float(ledoit_wolf_shrinkage(centred.cpu().numpy(), assume_centered=True)) if scale > 0 else 0.0
         covariance *= 1 - shrinkage
         ridge = max(shrinkage, 1e-9)
@@ -114,6 +114,8 @@ def gmm_confidence(
     none. Where no class has two, the tied Mahalanobis score instead. Full covariances with `ridge` times the mean
     variance of the class on the diagonal.
     """
+    from sklearn.mixture import GaussianMixture
+
     pool, labeled, labels = (t.cpu().double().numpy() for t in (pool_N_D, labeled_L_D, labels_L))
     nearest = np.full(len(pool), np.inf)
     for c in np.unique(labels):

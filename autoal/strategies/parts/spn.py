@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from autoal.rng import numpy_rng
@@ -73,6 +72,8 @@ def _learn(
         if len(parts) > 1:
             nodes = [_learn(x, columns[part], floor, depth + 1, False, rng) for part in parts]
             return Product(nodes)
+    from sklearn.cluster import KMeans
+
     clusters = KMeans(2, n_init=3, random_state=rng.randint(2**31)).fit(x[:, columns]).labels_
     sizes = np.bincount(clusters, minlength=2)
     if sizes.min() < MIN_LEAF:
