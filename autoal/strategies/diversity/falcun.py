@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,9 @@ from autoal.strategies.parts.distances import tiles
 from autoal.strategies.parts.information import by_rows, margin
 
 __all__ = ["Falcun", "relevance"]
+
+KEPT_BYTES = 2**28
+"""Probabilities that take more are not kept beside the log-probabilities they are made of."""
 
 
 class Falcun(Strategy):
@@ -42,12 +47,13 @@ class Falcun(Strategy):
         log_probs = view.pool.require("log_probs")
         unsure = by_rows(lambda rows: 1 - margin(rows), log_probs).clamp(min=0)
         apart, left = unsure.clone(), torch.ones(len(unsure), dtype=torch.bool, device=unsure.device)
+        probs_of = _probabilities(log_probs)
         uniform = torch.rand(batch_size, generator=rng, dtype=torch.float64).tolist()
         picks: list[int] = []
         for share in uniform:
             picks.append(_drawn(relevance(unsure, apart, left), left, self.gamma, share))
             left[picks[-1]] = False
-            apart = torch.minimum(apart, _l1_distances(log_probs, picks[-1]))
+            apart = torch.minimum(apart, _l1_distances(probs_of, len(unsure), picks[-1]))
         return ordered(torch.tensor(picks, device=unsure.device), unsure)
 
 
@@ -70,10 +76,17 @@ def _drawn(relevance_N: Tensor, left_N: Tensor, gamma: float, share: float) -> i
     return min(int(place), int(weights_N.nonzero()[-1]))
 
 
-def _l1_distances(log_probs_N_C: Tensor, pick: int) -> Tensor:
+def _probabilities(log_probs_N_C: Tensor) -> Callable[[slice | int], Tensor]:
+    """What gives the float64 probabilities of rows: worked out once where they are few, else each time."""
+    if 8 * log_probs_N_C.numel() <= KEPT_BYTES:
+        return log_probs_N_C.double().exp_().__getitem__
+    return lambda rows: log_probs_N_C[rows].double().exp_()
+
+
+def _l1_distances(probs_of: Callable[[slice | int], Tensor], n: int, pick: int) -> Tensor:
     """(N,) float64 sums over classes of |p - p of the pick|."""
-    own_C = log_probs_N_C[pick].double().exp()
-    distances_N = torch.empty(len(log_probs_N_C), dtype=torch.float64, device=log_probs_N_C.device)
-    for rows in tiles(len(distances_N), 24.0 * log_probs_N_C.shape[1], distances_N.device):
-        distances_N[rows] = (log_probs_N_C[rows].double().exp() - own_C).abs_().sum(dim=1)
+    own_C = probs_of(pick)
+    distances_N = torch.empty(n, dtype=torch.float64, device=own_C.device)
+    for rows in tiles(n, 24.0 * len(own_C), own_C.device):
+        distances_N[rows] = (probs_of(rows) - own_C).abs_().sum(dim=1)
     return distances_N
