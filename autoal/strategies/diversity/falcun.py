@@ -79,8 +79,8 @@ def _drawn(relevance_N: Tensor, left_N: Tensor, gamma: float, share: float) -> i
 def _probabilities(log_probs_N_C: Tensor) -> Callable[[slice | int], Tensor]:
     """What gives the float64 probabilities of rows: worked out once where they are few, else each time."""
     if 8 * log_probs_N_C.numel() <= KEPT_BYTES:
-        return log_probs_N_C.double().exp_().__getitem__
-    return lambda rows: log_probs_N_C[rows].double().exp_()
+        return log_probs_N_C.double().exp().__getitem__
+    return lambda rows: log_probs_N_C[rows].double().exp()
 
 
 def _l1_distances(probs_of: Callable[[slice | int], Tensor], n: int, pick: int) -> Tensor:
