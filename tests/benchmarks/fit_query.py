@@ -1,6 +1,7 @@
 """How long one `AutoAL(...).fit_query` takes, stage by stage and candidate by candidate, and what memory it needs.
 
     python -m tests.benchmarks.fit_query --sizes 10000 100000 --out baselines/results/fit_query.md
+    python -m tests.benchmarks.fit_query --sizes 1000000x512x10000 --mapped --repeats 1
 
 Each case runs in a process of its own, so that peak memory is its own. The process first asks once on a pool of 1000,
 so that imports and the first use of each library are not counted.
@@ -30,10 +31,11 @@ NO_CUDA = "ResNet-18 on CIFAR-10: not run, for torch sees no CUDA device here."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fit_query", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="points in the pool")
-    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument(
+        "--sizes", nargs="+", default=["10000", "100000"], help="N, N x D or N x D x batch, as 9000x64x50"
+    )
+    parser.add_argument("--mapped", action="store_true", help="the points are in a .npy file that is mapped")
     parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--repeats", type=int, default=3, help="seeds 0, 1, ...; medians are shown")
     parser.add_argument("--device", default="auto")
@@ -45,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.case is not None:
         print(json.dumps(measure(options.case)))
         return 0
-    shared = {key: getattr(options, key) for key in ("dim", "classes", "batch_size", "repeats", "device")}
-    cases = [{"model": model, "n": n, **shared} for model in options.models for n in options.sizes]
+    shared = {key: getattr(options, key) for key in ("classes", "repeats", "device", "mapped")}
+    cases = [{"model": model, **_size(size), **shared} for model in options.models for size in options.sizes]
     if options.resnet:
-        cases.append({"model": "resnet18", "n": 50_000, **shared, "classes": 10})
+        cases.append({"model": "resnet18", "n": 50_000, "dim": 3072, "batch_size": 100, **shared, "classes": 10})
     results = []
     for case in cases:
-        print(f"{case['model']}, {case['n']:,} points ...", file=sys.stderr, flush=True)
+        print(f"{case['model']}, {_said(case)} ...", file=sys.stderr, flush=True)
         results.append(_in_a_process(case))
     text = markdown(results, "python -m tests.benchmarks.fit_query " + " ".join(given))
     _show(results)
@@ -72,6 +74,15 @@ def _in_a_process(case: Case) -> Case:
 # --- one case -----------------------------------------------------------------------------------------------------
 
 
+def _size(text: str) -> Case:
+    given = [int(part) for part in text.split("x")]
+    return dict(zip(("n", "dim", "batch_size"), [*given, *(None, 64, 100)[len(given) :]], strict=True))
+
+
+def _said(case: Case) -> str:
+    return f"{case['n']:,} x {case['dim']}, batch {case['batch_size']:,}"
+
+
 def measure(case: Case) -> Case:
     """Seconds, and bytes above those that were resident before, of each repeat; a dict of facts where it cannot run."""
     import torch
@@ -83,7 +94,7 @@ def measure(case: Case) -> Case:
         return {**facts, "skipped": NO_CUDA}
     X, y = _images(case) if case["model"] == "resnet18" else _clusters(case)
     small = slice(0, 1000)
-    _selector(AutoAL, case, 0).fit_query(X[small], _known(y[small], 200, 0), batch_size=case["batch_size"])
+    _selector(AutoAL, case, 0).fit_query(X[small], _known(y[small], 200, 0), batch_size=min(100, case["batch_size"]))
     runs = []
     for seed in range(case["repeats"]):
         known = _known(y, LABELS, seed)
@@ -123,13 +134,26 @@ def _selector(AutoAL: Any, case: Case, seed: int) -> Any:
 
 
 def _clusters(case: Case) -> tuple[Any, Any]:
-    """Three overlapping Gaussian clusters a class, float32."""
+    """Three overlapping Gaussian clusters a class, float32, in memory or in a file that is mapped."""
+    import tempfile
+
     import numpy as np
 
-    rng = np.random.default_rng(0)
-    centers = rng.normal(size=(3 * case["classes"], case["dim"]))
-    cluster = rng.integers(len(centers), size=case["n"])
-    X = (centers[cluster] + 1.5 * rng.normal(size=(case["n"], case["dim"]))).astype(np.float32)
+    n, dim, rng = case["n"], case["dim"], np.random.default_rng(0)
+    centers = rng.normal(size=(3 * case["classes"], dim)).astype(np.float32)
+    cluster = np.asarray(rng.integers(len(centers), size=n))
+    if case["mapped"]:
+        path = Path(tempfile.mkdtemp()) / "X.npy"
+        X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, dim))
+    else:
+        X = np.empty((n, dim), dtype=np.float32)
+    for start in range(0, n, 10_000):
+        part = slice(start, start + 10_000)
+        X[part] = centers[cluster[part]] + 1.5 * rng.standard_normal((len(cluster[part]), dim), dtype=np.float32)
+    if case["mapped"]:
+        X.flush()
+        X = np.load(path, mmap_mode="r")
+        path.unlink()  # gone with this process
     return X, cluster % case["classes"]
 
 
@@ -211,7 +235,7 @@ def _median(values: Sequence[float]) -> float:
 def stage_rows(results: Sequence[Case]) -> tuple[list[str], list[list[str]]]:
     """One row per case: medians over the repeats, as text."""
     heads = [
-        "model", "N", *STAGES, "total", "CPU seconds", "selection", "selection / train",
+        "model", "pool", *STAGES, "total", "CPU seconds", "selection", "selection / train",
         "total / (train + outputs)", "peak MiB", "load",
     ]  # fmt: skip
     rows = []
@@ -229,7 +253,7 @@ def stage_rows(results: Sequence[Case]) -> tuple[list[str], list[list[str]]]:
         rows.append(
             [
                 case["model"],
-                f"{case['n']:,}",
+                _said(case),
                 *(f"{_median([run['stages'][stage] for run in runs]):.2f}" for stage in STAGES),
                 f"{_median([run['total'] for run in runs]):.2f}",
                 f"{_median([run['cpu'] for run in runs]):.2f}",
@@ -247,7 +271,7 @@ def candidate_rows(results: Sequence[Case]) -> tuple[list[str], list[list[str]]]
     """One row per candidate: median seconds of one proposal on the pool, by case."""
     ran = [result for result in results if "runs" in result]
     names = sorted({name for result in ran for run in result["runs"] for name in run["candidates"]})
-    heads = ["candidate", *(f"{r['case']['model']}, {r['case']['n']:,}" for r in ran)]
+    heads = ["candidate", *(f"{r['case']['model']}, {_said(r['case'])}" for r in ran)]
     rows = []
     for name in names:
         row = [name]
@@ -278,11 +302,12 @@ def markdown(results: Sequence[Case], command: str) -> str:
         f"{facts['system']}, {facts['cores']} cores, {threads}, {facts['gpu'] or 'no GPU'}; "
         + ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
         + ".\n",
-        f"N x {case['dim']} float32 in Gaussian clusters, {case['classes']} classes, {LABELS} random labels, batch "
-        f"{case['batch_size']}, default candidates. {seeds}. *selection* is all but train and outputs. *CPU seconds* "
-        "are of the whole call: where they are well below the total, the machine was busy with other work, and the "
-        "seconds of the stages are too long by about that factor. *peak* is resident memory during the call above "
-        "that before it (data and libraries). *load* is the machine's load average as the case began.\n",
+        f"Float32 points in Gaussian clusters{', in a file that is mapped' if case['mapped'] else ''}, "
+        f"{case['classes']} classes, {LABELS} random labels, default candidates. {seeds}. *selection* is all but train "
+        "and outputs. *CPU seconds* are of the whole call: where they are well below the total, the machine was busy "
+        "with other work, and the seconds of the stages are too long by about that factor. *peak* is resident memory "
+        "during the call above that before it (data and libraries), pages of the file that were read included. *load* "
+        "is the machine's load average as the case began.\n",
         _table(*stage_rows(results)),
         "Seconds of one proposal on the pool, by candidate; - where the model cannot serve it.\n",
         _table(*candidate_rows(results)),
