@@ -142,6 +142,7 @@ def _clusters(case: Case) -> tuple[Any, Any]:
     n, dim, rng = case["n"], case["dim"], np.random.default_rng(0)
     centers = rng.normal(size=(3 * case["classes"], dim)).astype(np.float32)
     cluster = np.asarray(rng.integers(len(centers), size=n))
+    X: Any
     if case["mapped"]:
         path = Path(tempfile.mkdtemp()) / "X.npy"
         X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, dim))
