@@ -425,78 +425,31 @@ def doctor(
     classes: Annotated[int, typer.Option(help="C, classes.", min=2)] = 10,
     batch_size: Annotated[int, typer.Option(help="b, points in a batch.", min=1)] = 100,
     samples: Annotated[int, typer.Option(help="K, posterior samples (BALD and its kin).", min=1)] = 10,
-    device: Device = None,
+    device: Annotated[
+        str | None, typer.Option(help="Try torch on auto, cpu, cuda or cuda:0; as it is, only where there is a GPU.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the numbers the check draws.", min=0)] = 0,
 ) -> None:
     """With RUN: whether its files are as they were written, and what can be saved. Without: what this machine has,
-    whether it works, and the memory a pool would take.
+    whether its GPU works, and the memory a pool would take.
 
     Example: autoal doctor
     Example: autoal doctor runs/leaves
     Example: autoal doctor --pool 1000000 --dim 512 --batch-size 10000
     """
-    if run is not None:
-        from autoal.checkup import check_folder
+    from autoal.checkup import check_folder, check_machine, show_memory
 
+    if run is not None:
         if not check_folder(run, keep):
             raise typer.Exit(FAILED)
         return
     if keep:
         raise InvalidInput("--keep is for a folder; name one, as in autoal doctor runs/leaves --keep")
-    import torch
+    from autoal.memory import memory_estimate
 
-    from autoal.compute import peak_bytes, resolve_device
-    from autoal.installed import versions
-    from autoal.rng import generator
-
-    console = Console(highlight=False)
-    chosen = resolve_device(device or "auto")
-    x = torch.randn(256, 256, generator=generator(seed, "doctor"))
-    error = float(((x.to(chosen) @ x.to(chosen)).cpu().double() - x.double() @ x.double()).abs().max())
-    works = "works" if error < 1.0 else f"gives wrong products (off by {error:.2g})"
-    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{os.cpu_count()} cores"
-    console.print(f"device: {chosen} ({name}); {works}; torch uses {torch.get_num_threads()} thread(s)")
-    console.print(f"data: {os.environ.get('AUTOAL_DATA') or 'AUTOAL_DATA is not set: only the bundled sets are there'}")
-    packages = ("autoal", "torch", "torchvision", "higher", "numpy", "scipy", "scikit-learn", "optuna", "pandas")
-    console.print("versions: " + ", ".join(f"{k} {v}" for k, v in versions(packages).items()), soft_wrap=True)
-
+    check_machine(device, seed)
     parts = memory_estimate(pool, dim, classes, batch_size, samples)
-    table = Table(
-        title=f"memory for N={pool:,}, D={dim}, C={classes}, b={batch_size}, K={samples}", title_justify="left"
-    )
-    table.add_column("what")
-    table.add_column("MiB", justify="right")
-    for what, size in parts.items():
-        table.add_row(what, f"{size / 2**20:,.1f}")
-    total = sum(parts.values()) + peak_bytes()
-    table.add_row("this program", f"{peak_bytes() / 2**20:,.1f}")
-    table.add_row("together, at most", f"{total / 2**20:,.1f}")
-    console.print(table)
-    available = _available_bytes()
-    if available is not None:
-        fits = "fits" if total < available else "does not fit: use a narrower embedding or a part of the pool"
-        console.print(f"memory available: {available / 2**30:.1f} GiB; this {fits}")
-
-
-def memory_estimate(n: int, dim: int, classes: int, b: int, samples: int) -> dict[str, float]:
-    """Bytes of what a round keeps at once; inputs are read in chunks and not counted."""
-    from autoal.compute import CHUNK_BYTES
-
-    return {
-        "log probabilities (N, C)": 4.0 * n * classes,
-        "embeddings (N, D)": 4.0 * n * dim,
-        "posterior samples (N, K, C)": 4.0 * n * samples * classes,
-        "scores and proposals of 10 candidates": 10 * (8.0 * n + 8.0 * b),
-        "factored gradients (N, C + D)": 4.0 * n * (classes + dim),
-        "temporary arrays, two chunks": 2.0 * CHUNK_BYTES,
-    }
-
-
-def _available_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # not on every system
-        return None
+    show_memory(parts, f"memory for N={pool:,}, D={dim}, C={classes}, b={batch_size}, K={samples}")
 
 
 def _adjusted(config: ExperimentConfig, seed: int | None, device: str | None) -> ExperimentConfig:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import resource
-import sys
 from collections.abc import Iterator
 
 import torch
 
 from autoal.errors import DeviceUnavailable, InvalidInput, shown
+from autoal.memory import CHUNK_BYTES, peak_bytes
 
 __all__ = [
     "CHUNK_BYTES",
@@ -20,9 +19,6 @@ __all__ = [
     "single_threaded",
     "steady",
 ]
-
-CHUNK_BYTES = 128 * 2**20
-"""Default size of one temporary array, in bytes. Results do not depend on it."""
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -58,12 +54,6 @@ def chunks(n: int, bytes_per_row: float, budget: int | None = None) -> Iterator[
     step = max(1, int((budget or CHUNK_BYTES) // max(1.0, bytes_per_row)))
     for start in range(0, n, step):
         yield slice(start, min(n, start + step))
-
-
-def peak_bytes() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
 
 
 @contextlib.contextmanager

@@ -221,6 +221,24 @@ def test_doctor_estimates_memory(capsys: pytest.CaptureFixture[str]) -> None:
     assert "torch" in out
 
 
+def test_doctor_of_a_machine_without_a_gpu_loads_no_torch(tmp_path: Path) -> None:
+    code = "import sys; from autoal import checkup; checkup.cuda_devices = lambda: 0; from autoal.cli import main; "
+    code += "assert main(['doctor']) == 0; assert 'torch' not in sys.modules"
+    environment = {**os.environ, "AUTOAL_DATA": str(tmp_path / "gone")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no CUDA GPU" in done.stdout and "not there" in done.stdout and "beside the program" in done.stdout
+
+
+def test_doctor_tries_a_device_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("autoal.checkup.cuda_devices", lambda: 1)
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "; works; " in out and ("cuda" in out or "a GPU that torch does not use" in out)
+
+
 def test_a_data_file_of_ones_own_is_compared_with_one_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,9 @@ from tests.pages import ROOT, blocks, is_slow, pages, run_page
 
 LANGUAGES = {"python", "bash", "toml", "text", "console"}
 """The last two are to be read: what is printed, and sessions of machines that are not here."""
+SITE = {"docs", "configs", *(path.name for path in ROOT.glob("*.md")), "CITATION.cff", "LICENSE"}
+RESULTS = ("baselines", "results")
+"""What docs/_build/hooks.py puts on the site."""
 
 
 def case(path: Path):
@@ -43,4 +46,7 @@ def test_links_to_files_of_the_repository_hold() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             if "://" in target or target.startswith("mailto:") or target.endswith("gallery.md"):
                 continue
-            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+            found = (page.parent / target).resolve()
+            assert found.exists(), f"{page.relative_to(ROOT)} links to {target}"
+            on_site = found.relative_to(ROOT).parts[0] in SITE or found.relative_to(ROOT).parts[:2] == RESULTS
+            assert on_site, f"{page.relative_to(ROOT)} links to {target}, which the site does not have"

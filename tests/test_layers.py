@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"errors", "lazy", "rng", "compute", "disk", "journal", "formulas", "cluster", "terminal"},
+    {"errors", "lazy", "memory", "rng", "compute", "disk", "journal", "formulas", "cluster", "terminal"},
     {"flags", "installed"},
     {"outputs", "settings", "stopping"},
     {"encoders"},

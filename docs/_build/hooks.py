@@ -52,6 +52,8 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, name, content=text))
     for path in sorted(RESULTS.iterdir()):
         files.append(File.generated(config, f"results/{path.name}", abs_src_path=str(path)))
+    for path in sorted((ROOT / "configs").glob("*.toml")):
+        files.append(File.generated(config, f"configs/{path.name}", abs_src_path=str(path)))
     for name in ("CITATION.cff", "LICENSE"):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
@@ -59,8 +61,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links that hold in the repository, as they are on the site."""
-    # ../baselines/results/x.md from docs/ is results/x.md here: one step up less. The same of files of the root.
+    # ../baselines/results/x.md from docs/ is results/x.md here: one step up less. The same of configs and of the root.
     markdown = re.sub(r"\]\(((?:\.\./)*)\.\./baselines/results/", r"](\1results/", markdown)
+    markdown = re.sub(r"\]\(((?:\.\./)*)\.\./configs/", r"](\1configs/", markdown)
+    markdown = re.sub(r"\]\(((?:\.\./)*)\.\./docs/", r"](\1", markdown)
     for name in (*PAGES, "README.md"):
         markdown = re.sub(rf"\]\(((?:\.\./)*)\.\./{name}", rf"](\1{'index.md' if name == 'README.md' else name}", markdown)
     return markdown
