@@ -311,7 +311,7 @@ def considered(
     if some is not None:
         wanted = torch.full_like(wanted, -torch.inf).index_copy(0, some, wanted[some])
     most = most if some is None else min(most, len(some))
-    return random_ties(wanted, generator(seed, "compose", "considered"))[:most].sort().values, evaluated
+    return random_ties(wanted, generator(seed, "compose", "considered"), most).sort().values, evaluated
 
 
 def compose_batch(

@@ -287,7 +287,7 @@ def _some_of(view: PoolView, most: int, seed: int) -> Tensor | None:
         return None
     rng = generator(seed, "asked")
     if view.num_classes:
-        first = random_ties(uncertainty_of(view.pool.require("log_probs").float().exp()), rng)[: most // 2]
+        first = random_ties(uncertainty_of(view.pool.require("log_probs").float().exp()), rng, most // 2)
     else:
         first = torch.zeros(0, dtype=torch.long, device=view.device)
     left = torch.ones(len(view), dtype=torch.bool, device=view.device).index_fill_(0, first, False).nonzero().flatten()

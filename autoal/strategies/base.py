@@ -113,11 +113,15 @@ def check_batch_size(batch_size: int, n: int) -> None:
         raise PoolExhausted(f"got batch_size={batch_size}, but the pool holds {n} points; ask for {n} or fewer")
 
 
-def random_ties(scores: Tensor, rng: torch.Generator) -> Tensor:
-    """(N,) positions by falling score; equal scores in an order drawn from `rng` (a stable sort would turn the
-    order of the file into a hidden prior)."""
+def random_ties(scores: Tensor, rng: torch.Generator, most: int | None = None) -> Tensor:
+    """(N,) positions by falling score, or the first `most` of them; equal scores in an order drawn from `rng` (a stable
+    sort would turn the order of the file into a hidden prior)."""
     shuffle = torch.randperm(len(scores), generator=rng).to(scores.device)
-    return shuffle[torch.sort(scores[shuffle], descending=True, stable=True).indices]
+    if most is not None and 0 < most < len(scores) // 4:
+        least = scores.topk(most, sorted=False).values.amin()
+        if not least.isnan():  # only those that may be among the first are put in order
+            shuffle = shuffle[(scores >= least)[shuffle]]
+    return shuffle[torch.sort(scores[shuffle], descending=True, stable=True).indices[:most]]
 
 
 def top_scores(scores: Tensor, batch_size: int, rng: torch.Generator) -> Proposal:
@@ -126,7 +130,7 @@ def top_scores(scores: Tensor, batch_size: int, rng: torch.Generator) -> Proposa
     if bool(scores.isnan().any()):
         rows = scores.isnan().nonzero().flatten()
         raise InvalidInput(f"{len(rows)} scores are NaN (first positions {rows[:5].tolist()}); check the model")
-    return Proposal(random_ties(scores, rng)[:batch_size], scores)
+    return Proposal(random_ties(scores, rng, batch_size), scores)
 
 
 def ordered(indices: Tensor, rest: Tensor) -> Proposal:

@@ -91,7 +91,7 @@ class DACS(Strategy):
         if self.uncertainty is None:
             return ordered(picks, nearest)
         doubt = by_rows(MEASURES[self.uncertainty], view.pool.require("log_probs"))
-        best = random_ties(doubt[picks], rng)[:batch_size]
+        best = random_ties(doubt[picks], rng, batch_size)
         return ordered(picks[best], nearest)
 
     def spread(self, pool_N_K: Tensor, labeled_L_K: Tensor, wanted: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -217,7 +217,7 @@ def _grouped_k_center(
     if len(labeled_L_D) == 0:  # the point of the first group that is nearest the mean of the pool
         first = next(g for g, count in enumerate(wanted) if count)
         inside = (group_N == first).nonzero().flatten()
-        picks = inside[random_ties(-squared_norms(points_N_D[inside]), rng)[:1]]
+        picks = inside[random_ties(-squared_norms(points_N_D[inside]), rng, 1)]
         known_N = nearest_N = nearest_centre(points_N_D, points_N_D[picks])[0]
         wanted = [count - (g == first) for g, count in enumerate(wanted)]
     for g, count in enumerate(wanted):

@@ -59,9 +59,9 @@ class Falcun(Strategy):
 
 def relevance(unsure_N: Tensor, apart_N: Tensor, left_N: Tensor) -> Tensor:
     """(N,) u + d, with d scaled to [0, 1] over the points that are left; 0 for the others."""
-    low, high = apart_N[left_N].aminmax()
-    scaled_N = (apart_N - low) / (high - low) if high > low else torch.zeros_like(apart_N)
-    return torch.where(left_N, unsure_N + scaled_N, 0.0)
+    low, high = torch.where(left_N, apart_N, torch.inf).amin(), torch.where(left_N, apart_N, -torch.inf).amax()
+    scaled_N = (apart_N - low).div_(high - low) if high > low else torch.zeros_like(apart_N)
+    return scaled_N.add_(unsure_N).mul_(left_N)
 
 
 def _drawn(relevance_N: Tensor, left_N: Tensor, gamma: float, share: float) -> int:
@@ -69,11 +69,13 @@ def _drawn(relevance_N: Tensor, left_N: Tensor, gamma: float, share: float) -> i
     largest = float(relevance_N.max())
     weights_N = left_N.double()
     if largest > 0:
-        weights_N = torch.where(left_N, (relevance_N / largest) ** gamma, 0.0)
+        weights_N *= (relevance_N / largest).pow_(gamma)
     cumulative_N = weights_N.cumsum(0)
     place = torch.searchsorted(cumulative_N, share * cumulative_N[-1], right=True)
-    # A product that rounds up to the whole sum would lie behind the last point that has a weight.
-    return min(int(place), int(weights_N.nonzero()[-1]))
+    if place < len(weights_N) and weights_N[place] > 0:
+        return int(place)
+    # A product that rounds up to the whole sum lies behind the last point that has a weight.
+    return int(weights_N.nonzero()[-1])
 
 
 def _probabilities(log_probs_N_C: Tensor) -> Callable[[slice | int], Tensor]:
@@ -88,5 +90,5 @@ def _l1_distances(probs_of: Callable[[slice | int], Tensor], n: int, pick: int) 
     own_C = probs_of(pick)
     distances_N = torch.empty(n, dtype=torch.float64, device=own_C.device)
     for rows in tiles(n, 24.0 * len(own_C), own_C.device):
-        distances_N[rows] = (probs_of(rows) - own_C).abs_().sum(dim=1)
+        distances_N[rows] = torch.cdist(probs_of(rows), own_C[None], p=1.0)[:, 0]
     return distances_N

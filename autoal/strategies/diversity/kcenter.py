@@ -36,7 +36,7 @@ def k_center(pool_N_D: Tensor, labeled_L_D: Tensor, batch_size: int, rng: torch.
     points, labeled = centred(pool_N_D, labeled_L_D)
     first = torch.empty(0, dtype=torch.int64, device=points.device)
     if len(labeled) == 0:
-        first = random_ties(-squared_norms(points), rng)[:1]
+        first = random_ties(-squared_norms(points), rng, 1)
         labeled = points[first]
     nearest = nearest_centre(points, labeled)[0]
     masked = nearest.index_fill(0, first, -1)

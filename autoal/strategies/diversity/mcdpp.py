@@ -97,7 +97,7 @@ class MultiCriteriaDPP(Strategy):
         mixed_N = _mid_ranks(information_N) ** self.balance * _mid_ranks(likeness_N) ** (1 - self.balance)
         log_quality_N = 0.5 * self.alpha * mixed_N
 
-        hardest = random_ties(information_N, rng)[:1]
+        hardest = random_ties(information_N, rng, 1)
         candidates = torch.arange(len(view), device=view.device)
         if len(view) > DIRECT:
             candidates = torch.cat([hardest, _cluster_candidates(pool_N_D, log_quality_N, batch_size, rng)]).unique()

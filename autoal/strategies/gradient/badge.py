@@ -36,7 +36,7 @@ class BADGE(Strategy):
         gradient = GradientEmbedding(view.pool.require("log_probs"), view.pool.require("embeddings"))
         size = gradient.size_N
         if self.first == "norm":
-            first = random_ties(size, rng)[:1]
+            first = random_ties(size, rng, 1)
         elif self.first == "uniform":
             first = torch.randint(len(size), (1,), generator=rng).to(size.device)
         else:

@@ -55,7 +55,7 @@ def hard_thresholding(problem: SparseProblem, batch_size: int, steps: int, rng: 
         there = ahead_N.nonzero().flatten()
         left = v - ahead_N[there] @ problem.rows(there)
         moved = (ahead_N + 2 * step * (problem.along(left) - beta * (ahead_N - 1))).clamp_(min=0)
-        kept = random_ties(moved.square() + keep, rng)[:batch_size]
+        kept = random_ties(moved.square() + keep, rng, batch_size)
         new_N = torch.zeros_like(moved)
         new_N[kept] = moved[kept]
         value = problem.objective(problem.rows(kept), new_N[kept], problem.variance_N[kept])
@@ -74,7 +74,7 @@ def hard_thresholding(problem: SparseProblem, batch_size: int, steps: int, rng: 
     if len(chosen) < batch_size:
         left = v - best_weights[chosen] @ problem.rows(chosen)
         gain = problem.gain(problem.along(left)).index_fill(0, chosen, -torch.inf)
-        chosen = torch.cat([chosen, random_ties(gain, rng)[: batch_size - len(chosen)]])
+        chosen = torch.cat([chosen, random_ties(gain, rng, batch_size - len(chosen))])
     return chosen[random_ties(best_weights[chosen], rng)]
 
 

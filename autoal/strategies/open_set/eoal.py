@@ -63,7 +63,7 @@ class EOAL(Strategy):
         score = score.mul_(1e5).round_().div_(1e5)  # a fit says no more
         # Tiers: candidates in turns, above other points taken for known, above the unknown; scores are within 1 of 0.
         key = torch.where(strange, -3.0, 3.0) - score
-        best = random_ties(key, rng)[: FACTOR * batch_size]
+        best = random_ties(key, rng, FACTOR * batch_size)
         best = best[~strange[best]]
         if len(best):
             (rows,) = centred(pool[best])

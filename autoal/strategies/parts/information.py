@@ -42,8 +42,11 @@ def margin(log_probs: Tensor) -> Tensor:
     """Gap between the two largest probabilities over the last axis, in [0, 1]; 1 where there is one class."""
     if log_probs.shape[-1] == 1:
         return log_probs.new_ones(log_probs.shape[:-1], dtype=torch.float64)
-    best = log_probs.double().topk(2, dim=-1).values.exp()
-    return best[..., 0] - best[..., 1]
+    # Two passes are faster than torch's topk of two.
+    log_probs = log_probs.double()
+    best, at = log_probs.max(dim=-1, keepdim=True)
+    second = log_probs.scatter(-1, at, -torch.inf).amax(dim=-1)
+    return best[..., 0].exp() - second.exp()
 
 
 def top_probability(log_probs: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class BatchBalance(Strategy):
         if len(picks) < batch_size:
             left = order[~torch.isin(order, picks)]
             keys = stochastic_keys(single_N[left].clamp(min=1e-6), "power", 1.0, rng)
-            picks = torch.cat([picks, left[random_ties(keys, rng)][: batch_size - len(picks)]])
+            picks = torch.cat([picks, left[random_ties(keys, rng, batch_size - len(picks))]])
         return ordered(picks, single_N)
 
 
@@ -107,8 +107,8 @@ def cluster_seeds(log_probs_N_K_C: Tensor, edges: Edges, single_N: Tensor, count
     all pairs of points nor their labelings are gone through.
     """
     likely_N = single_N.clamp(min=1e-6)
-    drawn = random_ties(stochastic_keys(likely_N, "power", 1.0, rng), rng)[: max(CLUSTERED, 3 * count)]
-    seeds = random_ties(stochastic_keys(likely_N[drawn], "power", 1.0, rng), rng)[:count]
+    drawn = random_ties(stochastic_keys(likely_N, "power", 1.0, rng), rng, max(CLUSTERED, 3 * count))
+    seeds = random_ties(stochastic_keys(likely_N[drawn], "power", 1.0, rng), rng, count)
     points_D_F = _all_cuts(log_probs_N_K_C, drawn, edges)
     alone_D = points_D_F.square().sum(dim=1)
     numbers = torch.arange(count, device=drawn.device)

@@ -70,7 +70,7 @@ class BatchBALD(Strategy):
         if len(picks) < batch_size:
             left = order[~torch.isin(order, picks)]
             keys = stochastic_keys(single_N[left], "power", 1.0, rng)
-            picks = torch.cat([picks, left[random_ties(keys, rng)][: batch_size - len(picks)]])
+            picks = torch.cat([picks, left[random_ties(keys, rng, batch_size - len(picks))]])
         return ordered(picks, single_N)
 
 
