@@ -5,7 +5,8 @@ manifest.json       what was fixed at the beginning: task, classes, seed, finger
 journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
 journal.head        how many lines that are, and the hash of the last: see autoal.journal
 journal.jsonl.torn  what was cut off its end after a kill, if ever
-checkpoints/<name>  what the search remembers, as AutoAL.save writes it: at the start, and the latest two
+checkpoints/<name>  what the search remembers, as AutoAL.save writes it: at the start, and the latest two;
+                    earlier batches are in the journal alone
 X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
 ```
 
@@ -229,14 +230,17 @@ class Folder:
 
     # --- what the search remembers ----------------------------------------------------------------------------
 
-    def save(self, selector: AutoAL, name: str) -> str:
+    def save(self, selector: AutoAL, name: str, entries: int = 0) -> str:
         """A checkpoint, whole or absent, and the digest of what is in it. One of that name, left by a call that was
-        killed, is replaced."""
+        killed, is replaced. Of the selector's history it holds the first `entries`: the others are in the journal, and
+        a checkpoint does not grow with it."""
+        from autoal.selectors.saving import save_selector
+
         target = self.path / "checkpoints" / name
         made = target.with_name(f".{name}.{secrets.token_hex(4)}")
         self.check()
         made.mkdir()
-        selector.save(made)
+        save_selector(selector, made, entries)
         _sync(made)
         if target.exists():
             shutil.rmtree(target)
