@@ -303,7 +303,11 @@ def being_made(path: Path) -> Iterator[Folder]:
         raise RunError(
             f"{path} holds a session already; go on with Session.open({str(path)!r}), or choose another folder"
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:  # a name too long, or a folder that may not be looked into
+        raise RunError(f"{shown(str(path))} cannot be looked into ({error.strerror}); {REMEDY}") from error
+    if taken:
         raise RunError(f"{path} exists and is no session; choose another folder, or an empty one")
     with contextlib.suppress(OSError):
         _clear_abandoned(path)
@@ -312,8 +316,9 @@ def being_made(path: Path) -> Iterator[Folder]:
         path.parent.mkdir(parents=True, exist_ok=True)
         made.path.mkdir()
         (made.path / MARK).write_text(_mark(path), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {REMEDY}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL, or half of a surrogate pair, in the name
+        said = getattr(error, "strerror", None) or error
+        raise RunError(f"nothing can be written into {shown(str(path.parent))} ({said}); {REMEDY}") from error
     with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
         try:
             (made.path / "checkpoints").mkdir()
