@@ -137,8 +137,8 @@ def _in_utf8() -> Iterator[None]:
         yield
     except UnicodeEncodeError as error:
         raise InvalidInput(
-            f"the pool cannot be stored in the session: {shown(error.object, 60)} holds half of a surrogate pair, which "
-            "no file of UTF-8 can hold; replace it, as text.encode(errors='replace').decode() does"
+            f"the pool cannot be stored in the session: {shown(error.object, 60)} holds half of a surrogate pair, "
+            "which no file of UTF-8 can hold; replace it, as text.encode(errors='replace').decode() does"
         ) from error
 
 
