@@ -15,7 +15,7 @@ from autoal.report import figures
 from autoal.report.curves import learning_curves
 from autoal.report.study_plot import study_plot
 from autoal.study.book import Book, read_log
-from tests.test_at_odds import STUDY
+from tests.commands import STUDY
 
 SPACE = {"components": {"low": 1, "high": 3}}
 
@@ -52,7 +52,7 @@ def test_in_a_shared_storage_trials_of_other_folders_are_left_alone(tmp_path: Pa
 def test_a_log_of_trials_that_was_changed_is_refused_and_begun_anew_as_the_message_says(
     tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "study.toml").write_text(STUDY.format(seeds=1, rounds=1, trials=1))
     command = ["study", str(tmp_path / "study.toml"), "--out", str(tmp_path / "run"), "--quiet"]
     assert main(command) == 0
     log = tmp_path / "run" / "study.log"
