@@ -29,7 +29,7 @@ from autoal.flags import Flag, in_flags
 from autoal.labeling.command import label
 from autoal.labeling.serve_commands import serve
 from autoal.session import after, commands
-from autoal.terminal import INTERRUPTED, STOPPED, Console, flush_output, prepare_output
+from autoal.terminal import INTERRUPTED, Console, flush_output, go_on_with, interrupts_heeded, kept, prepare_output
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.experiment.config import ExperimentConfig
@@ -66,9 +66,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives its exit code. Errors raised on purpose become one line; others stay whole."""
     try:
-        return _run(arguments)
+        with interrupts_heeded():
+            return _run(arguments)
     except KeyboardInterrupt:  # before or after the command itself
-        sys.stderr.write(f"{STOPPED}\n")
+        sys.stderr.write(f"interrupted; {kept()}\n")
         return INTERRUPTED
 
 
@@ -77,6 +78,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     prepare_output()
+    go_on_with()
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
     def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
@@ -92,7 +94,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         errors.print(f"[red]error:[/] {escape(in_flags(str(error), flags_of(arguments)))}")
         return WRONG
     except KeyboardInterrupt:
-        errors.print(STOPPED)
+        errors.print(escape(f"interrupted; {kept()}"))
         return INTERRUPTED
     except MemoryError:
         errors.print("[red]error:[/] memory ran out; what was finished is kept: free some, or take less at a time")
@@ -101,12 +103,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         return FAILED  # whoever would read about it is gone
     except OSError as error:
         where = f": {error.filename}" if error.filename is not None else ""
-        said = f"{error.strerror or error}{where}; what was finished is kept, and the same command goes on from there"
+        said = f"{error.strerror or error}{where}; {kept()}"
         errors.print(f"[red]error:[/] {escape(said)}")
         return FAILED
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # typer has met the interrupt first
-            errors.print(STOPPED)
+            errors.print(escape(f"interrupted; {kept()}"))
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else FAILED
     finally:
         warnings.showwarning = original

@@ -12,6 +12,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "differences",
     "digest",
     "dumps",
+    "folder_whole",
     "loads",
     "locked",
     "read_jsonl",
@@ -87,6 +89,26 @@ def written_whole(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_whole(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to write into; it becomes `path`, which is not there or empty, at the end, and is gone
+    where anything fails before. A kill leaves it, hidden, under a name of its own."""
+    path = Path(os.path.abspath(path))
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.mkdir()
+    try:
+        yield made
+        for each in made.rglob("*"):
+            if each.is_dir():
+                sync_folder(each)
+        sync_folder(made)
+        os.rename(made, path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 
 import rich.console
 
-__all__ = ["INTERRUPTED", "STOPPED", "Console", "flush_output", "prepare_output", "write_out"]
+__all__ = [
+    "INTERRUPTED",
+    "Console",
+    "flush_output",
+    "go_on_with",
+    "interrupts_heeded",
+    "kept",
+    "prepare_output",
+    "write_out",
+]
 
 INTERRUPTED = 130
-STOPPED = "interrupted; what was finished is kept, and the same command goes on from there"
+SAME = "the same command goes on from there"
+_how = SAME
+"""How to go on once the command that runs was stopped."""
+
+
+def go_on_with(how: str = SAME) -> None:
+    """From now on, who stops this command is told so: where the same command would do something else by then, as ask
+    for another batch."""
+    global _how
+    _how = how
+
+
+def kept() -> str:
+    """What somebody is told whose command was stopped, by an interrupt or a full disk."""
+    return f"what was finished is kept, and {_how}"
 
 
 class Console(rich.console.Console):
@@ -20,6 +47,34 @@ class Console(rich.console.Console):
 
     def on_broken_pipe(self) -> None:
         silence(sys.stderr if self.stderr else sys.stdout)
+
+
+@contextlib.contextmanager
+def interrupts_heeded() -> Iterator[None]:
+    """Within, an interrupt that comes while Python cleans up after an object, where it would print a traceback and go
+    on, comes again a moment later."""
+
+    def heeded(what: sys.UnraisableHookArgs) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            again = threading.Timer(0.01, _interrupt)
+            again.daemon = True
+            again.start()
+        else:
+            before(what)
+
+    before, sys.unraisablehook = sys.unraisablehook, heeded
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _interrupt() -> None:
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:  # also ends a wait, as the other does not
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def silence(stream: object) -> None:

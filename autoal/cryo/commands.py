@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from autoal.errors import InvalidInput
+from autoal.terminal import Console
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     from autoal.cryo.folder import Work

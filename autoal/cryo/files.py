@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from autoal.cryo.pictures import grey
 from autoal.cryo.star import read_star, star_text
+from autoal.data.reading import map_array, memory_there, reading
 from autoal.data.sources import IMAGE_SUFFIXES, read_frame
 from autoal.disk import write_atomic
 from autoal.errors import DataMissing, InvalidInput, shown
@@ -63,12 +65,8 @@ def read_micrograph(path: Path) -> NDArray[np.float64]:
     if not path.is_file():
         raise DataMissing(f"{str(path)!r} is not there; wanted a micrograph")
     suffix = path.suffix.lower()
-    try:
-        values = _mrc(path) if suffix in MRC else np.load(path) if suffix == ".npy" else _picture(path)
-    except (AttributeError, ValueError, OSError, EOFError, SyntaxError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(f"{str(path)!r} cannot be read as a micrograph ({error})") from error
+    with reading(path, "a micrograph"):
+        values = _mrc(path) if suffix in MRC else map_array(path) if suffix == ".npy" else _picture(path)
     return grey(values, path.name)
 
 
@@ -79,6 +77,8 @@ def _mrc(path: Path) -> NDArray[Any]:
         raise InvalidInput(
             f"{path.name} is an MRC file, which needs mrcfile; pip install 'autoal[cryo]', or convert it to .npy"
         ) from error
+    with open(path, "rb") as file:
+        _check_mrc(path, file.read(1024))
     with warnings.catch_warnings(record=True) as said, mrcfile.open(path, permissive=True) as mrc:
         warnings.simplefilter("always")
         data = None if mrc.data is None else np.array(mrc.data)
@@ -104,10 +104,33 @@ def _picture(path: Path) -> NDArray[Any]:
         with Image.open(path) as picture:
             if getattr(picture, "n_frames", 1) > 1:
                 raise InvalidInput(f"{str(path)!r} holds {picture.n_frames} pictures; wanted one")  # type: ignore[attr-defined]
+            _fits(path, picture.width * picture.height * 3)
             values = np.asarray(picture.convert("RGB") if picture.mode in ("P", "RGBA", "LA", "CMYK") else picture)
     finally:
         Image.MAX_IMAGE_PIXELS = before
     return values.mean(axis=2) if values.ndim == 3 else values
+
+
+def _check_mrc(path: Path, head: bytes) -> None:
+    """Raises InvalidInput where the head of an MRC file claims more numbers than there are bytes. What is no MRC file
+    at all is said by who reads it."""
+    if len(head) < 1024 or head[:2] in (b"\x1f\x8b", b"BZ"):  # none, or one that is packed
+        return
+    shape = np.frombuffer(head[:12], dtype="<i4" if head[212:213] != b"\x11" else ">i4").tolist()
+    if not 0 <= math.prod(shape) <= 2 * path.stat().st_size:  # two values a byte at most
+        raise InvalidInput(
+            f"{str(path)!r} cannot be read as MRC: its head claims {shown(shape[::-1])} values, and it has "
+            f"{path.stat().st_size:,} bytes"
+        )
+
+
+def _fits(path: Path, size: int) -> None:
+    """Raises InvalidInput where so many bytes of pixels are more than memory has."""
+    there = memory_there()
+    if there is not None and size > there:
+        raise InvalidInput(
+            f"{str(path)!r} holds {size:,} bytes of pixels, and memory has {there:,}; wanted a smaller one"
+        )
 
 
 def read_marks(path: Path) -> dict[str | None, Floats]:
@@ -146,14 +169,9 @@ def read_marks(path: Path) -> dict[str | None, Floats]:
 
 
 def _box(path: Path) -> Floats:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = np.loadtxt(io.StringIO(path.read_text(encoding="utf-8")), ndmin=2, usecols=(0, 1, 2, 3))
-    except (ValueError, OSError, IndexError) as error:
-        raise InvalidInput(
-            f"{str(path)!r} cannot be read as a BOX file ({error}); wanted x y width height a line"
-        ) from error
+    with reading(path, "a BOX file", "wanted x y width height a line"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = np.loadtxt(io.StringIO(path.read_text(encoding="utf-8")), ndmin=2, usecols=(0, 1, 2, 3))
     return np.column_stack([values[:, 1] + values[:, 3] / 2 - 0.5, values[:, 0] + values[:, 2] / 2 - 0.5])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,19 +13,39 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autoal.cryo.files import FORMATS, micrograph_files, read_marks, read_micrograph, write_picks
 from autoal.cryo.labels import Labeled, read_labels
 from autoal.cryo.picker import CryoMAE
 from autoal.cryo.pool import WindowPool
 from autoal.cryo.showing import surroundings
-from autoal.disk import dumps, write_atomic
-from autoal.errors import InvalidInput, RunError
+from autoal.disk import dumps, folder_whole, loads, write_atomic
+from autoal.errors import InvalidInput, RunError, shown
 
 __all__ = ["Work", "pick_all", "write_windows"]
 
 Floats = NDArray[np.floating[Any]]
 SUMMARY = "picks.json"
+
+
+class Done(BaseModel):
+    """What was picked in a micrograph."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    picks: int
+    threshold: float
+    rule: str
+
+
+class Summary(BaseModel):
+    """The file beside the picks."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: str
+    micrographs: dict[str, Done]
 
 
 @dataclass(frozen=True)
@@ -159,21 +179,32 @@ def _summary(out: Path, key: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        was, micrographs = stored["key"], dict(stored["micrographs"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise RunError(f"{path} cannot be read ({error}); name another folder with --out") from error
-    if was != key:
+        stored = Summary.model_validate(loads(path.read_bytes()))
+    except (ValueError, RecursionError, OSError) as error:
+        said = shown(error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error), 80)
+        raise RunError(f"{path} cannot be read ({said}); name another folder with --out, or remove it") from error
+    if stored.key != key:
         raise RunError(
             f"{out} holds picks made with other marks, labels or settings; name another folder with --out, or remove it"
         )
-    return micrographs
+    return {stem: done.model_dump() for stem, done in stored.micrographs.items()}
 
 
 def write_windows(work: Work, out: Path, most: int) -> Iterator[str]:
     """windows.csv (id, label, where, features) and pictures/ID.png in `out`."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"got --out {str(out)!r}, which is there already; name a new folder")
+    with folder_whole(out) as made:
+        said = yield from _windows(work, made, most)
+    yield f"{said['windows']} windows of {len(work.files)} micrographs in {out}, {said['marks']} of them marks"
+    yield (
+        f"label them: autoal label {out / 'windows.csv'} --show {out / 'pictures'} --target label "
+        "--classes particle,background"
+    )
+
+
+def _windows(work: Work, made: Path, most: int) -> Generator[str, None, dict[str, int]]:
+    """Writes into `made`, and says how many there are."""
     began = time.perf_counter()
     model = work.fitted()
     yield f"trained in {time.perf_counter() - began:.0f} s"
@@ -185,7 +216,7 @@ def write_windows(work: Work, out: Path, most: int) -> Iterator[str]:
     pool = WindowPool(pictures, work.diameter, marks=marks, picker=model, most=most, random_state=work.seed).thinned()
     features = model.embed(pictures, pool.centres)
     ids = [f"{stems[int(m)]}_{round(row)}_{round(column)}" for m, row, column in pool.centres]
-    folder = out / "pictures"
+    folder = made / "pictures"
     folder.mkdir(parents=True)
     for number, picture in enumerate(pictures):
         mine = np.flatnonzero(pool.group == number)
@@ -198,13 +229,9 @@ def write_windows(work: Work, out: Path, most: int) -> Iterator[str]:
         {"id": ids, "micrograph": [stems[int(m)] for m in pool.group], "row": pool.centres[:, 1],
          "column": pool.centres[:, 2], "kind": pool.kind}
     )  # fmt: skip
-    write_atomic(out / "places.csv", places.to_csv(index=False))
-    write_atomic(out / "windows.csv", frame.to_csv(index=False))
-    known = int((pool.kind == "mark").sum())
-    yield f"{len(pool)} windows of {len(pictures)} micrographs in {out}, {known} of them marks"
-    yield (
-        f"label them: autoal label {out / 'windows.csv'} --show {folder} --target label --classes particle,background"
-    )
+    write_atomic(made / "places.csv", places.to_csv(index=False))
+    write_atomic(made / "windows.csv", frame.to_csv(index=False))
+    return {"windows": len(pool), "marks": int((pool.kind == "mark").sum())}
 
 
 def _flipped(centres: Floats, height: int) -> Floats:

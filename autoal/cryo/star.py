@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from autoal.data.reading import reading
 from autoal.errors import InvalidInput
 
 __all__ = ["read_star", "star_text"]
@@ -29,10 +30,8 @@ def star_text(micrograph: str, centres: NDArray[np.floating[Any]], scores: NDArr
 
 def read_star(path: Path) -> pd.DataFrame:
     """The first loop with coordinates in a STAR file, as texts; columns lose their underscore. Raises InvalidInput."""
-    try:
+    with reading(path, "STAR"):
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{str(path)!r} cannot be read as STAR ({error})") from error
     at, seen = 0, []
     while at < len(lines):
         at += 1

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from autoal.disk import write_atomic
 from autoal.experiment.metrics import better
@@ -62,7 +63,7 @@ def draw_curves(axis: Any, block: pd.DataFrame, drawn: dict[str, dict[str, Any]]
             axis.fill_between(x, y - error, y + error, color=style["color"], alpha=0.18, linewidth=0, zorder=1)
     seeds = block["seed"].nunique()
     title = f"{block['dataset'].iloc[0]} ({seeds} seed{'s' if seeds != 1 else ''})"
-    axis.set_title(title, fontsize=10, loc="left", parse_math=False)
+    axis.set_title(title, fontsize=10, loc="left")
     axis.set_xlabel("labels paid")
     axis.set_ylabel(metric.replace("_", " ") + (" (%)" if percent > 1 else ""))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -128,13 +129,15 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Writes a PNG file, the same bytes for the same figure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for axis in figure.axes:
-        legend = axis.get_legend()
-        named = (axis.title, axis.xaxis.label, axis.yaxis.label, *axis.texts, *(legend.get_texts() if legend else ()))
-        for text in named:  # names of data sets and selectors are no formulas, whatever signs are in them
-            text.set_parse_math(False)
-    for legend in figure.legends:
-        for text in legend.get_texts():
+    scales = [scale for axis in figure.axes for scale in (axis.xaxis, axis.yaxis)]
+    powers = {
+        id(text)
+        for scale in scales
+        if isinstance(scale.get_major_formatter(), LogFormatter)  # powers of ten
+        for text in scale.get_ticklabels(which="both")
+    }
+    for text in figure.findobj(Text):  # names of data sets and selectors are no formulas, whatever signs are in them
+        if id(text) not in powers:
             text.set_parse_math(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

@@ -409,13 +409,19 @@ class AutoAL(BaseEstimator):
         """Forgets every earlier round."""
         self.__dict__.pop("_history", None)
 
-    def state_dict(self) -> dict[str, Any]:
-        """What earlier rounds left behind, as JSON."""
-        return self._past().to_json()
+    def state_dict(self, entries: int | None = None) -> dict[str, Any]:
+        """What earlier rounds left behind, as JSON; with `entries`, only so many of `history_`, the first ones."""
+        return self._past().to_json(entries)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues where `state_dict` was taken."""
         self._history = History.from_json(state)
+
+    def follow(self, entries: Sequence[dict[str, Any]]) -> int:
+        """Goes on after these entries too, as of `history_`; gives how many there were before."""
+        before = len(self._past().entries)
+        self._past().follow(entries)
+        return before
 
     @property
     def history_(self) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,12 @@ class History:
         """Takes the entry of the round that was recalled; asked again, it replaces the one there is."""
         self.entries = [*self.entries[: self.earlier], entry]
 
+    def follow(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Takes these for the entries of earlier rounds that come after those there are: of every batch that was asked
+        for, also where two were asked for with the same labels."""
+        self.entries = [*self.entries, *entries]
+        self.earlier = len(self.entries)
+
     def asked_before(self) -> list[dict[str, Any]]:
         """What earlier batches chose and drew at random, as `audit_report` takes it; only while there is an audit."""
         return [entry["asked"] for entry in self.entries[: self.earlier] if "asked" in entry]
@@ -53,15 +60,17 @@ class History:
         chosen = [key for batch in self.asked_before() for key in batch["chosen"]]
         return ~torch.isin(labeled_ids, torch.tensor(chosen, dtype=labeled_ids.dtype))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, entries: int | None = None) -> dict[str, Any]:
+        """With `entries`, only the first so many: the others are kept elsewhere."""
         if self.fingerprint is None:
             return {}
+        kept = self.entries[:entries]
         return {
             "memory": self.memory.to_json(),
             "memory_before": self.before.to_json(),
             "fingerprint": self.fingerprint,
-            "earlier": self.earlier,
-            "history": self.entries,
+            "earlier": min(self.earlier, len(kept)),
+            "history": kept,
         }
 
     @staticmethod

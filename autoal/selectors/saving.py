@@ -25,8 +25,9 @@ PLAIN = ("task", "mode", "time_limit", "strict")
 """Constructor arguments that JSON holds as they are."""
 
 
-def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
-    """Each file is written under another name first, so that it is whole or absent."""
+def save_selector(selector: Any, folder: str | os.PathLike[str], entries: int | None = None) -> None:
+    """Each file is written under another name first, so that it is whole or absent. With `entries`, only so many of its
+    history, from the first on: whoever keeps the others gives them to `follow` once it is loaded."""
     seed = selector.random_state
     if seed is not None and not isinstance(seed, numbers.Integral):
         raise InvalidInput(f"got random_state of type {type(seed).__name__}; wanted an integer or None, to be saved")
@@ -39,7 +40,7 @@ def save_selector(selector: Any, folder: str | os.PathLike[str]) -> None:
         "candidates": [_describe(name, strategy) for name, strategy in resolve_candidates(selector.candidates)],
         # By name where the task decides what it holds; the list above is of a classification.
         "portfolio": selector.candidates if isinstance(selector.candidates, str) else None,
-        "state": selector.state_dict(),
+        "state": selector.state_dict(entries),
         "weights": getattr(selector, "weights_", None),
     }
     try:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from autoal.session.commands import Folder, check_session, standing
-from autoal.terminal import Console, write_out
+from autoal.terminal import Console, go_on_with, write_out
 
 __all__ = ["predict", "suspects", "undo"]
 
@@ -35,6 +35,7 @@ def undo(
 
     session = Session.open(folder)
     undone = session.undo(count)
+    go_on_with("they are taken back: the same command takes back more")
     labeled, pending, skipped = session.labeled, set(session.pending), session.skipped
     console = Console(soft_wrap=True, highlight=False)
     for name in dict.fromkeys(undone):

@@ -13,6 +13,7 @@ from autoal.errors import InvalidInput
 from autoal.installed import versions
 from autoal.rng import derive_seed
 from autoal.selectors import AutoAL, Query
+from autoal.selectors.round import KEPT
 from autoal.session.cold_start import cold_start
 from autoal.session.describe import describe_model
 from autoal.session.folder import Folder
@@ -35,12 +36,14 @@ class Asked(NamedTuple):
     """The line of the journal."""
     device: Any = None
     """The device of the session, which a checkpoint keeps; this process may have used another."""
+    entries: int = 0
+    """Rounds that the journal says too little of, those of an earlier version: a checkpoint keeps them."""
 
     def remember(self, folder: Folder) -> None:
         """Puts what the search remembers on the disk, which has to be there before the line that names it."""
         if self.selector is not None:
             used, self.selector.device = self.selector.device, self.device
-            self.record["saved"] = folder.save(self.selector, self.record["checkpoint"])
+            self.record["saved"] = folder.save(self.selector, self.record["checkpoint"], self.entries)
             self.selector.device = used
 
 
@@ -59,7 +62,7 @@ class Asking:
         """The batch. Nothing is written."""
         began, number = perf_counter(), len(self.state.asks)
         seed = derive_seed(self.manifest["seed"], "ask", number)
-        selector, checkpoint, kept_device = None, self.state.checkpoint, None
+        selector, checkpoint, kept_device, entries = None, self.state.checkpoint, None, 0
         cold = self._cold()
         if cold is not None:
             closed = [*self.state.labels, *self.state.skipped, *self.state.pending]
@@ -70,6 +73,7 @@ class Asking:
             )  # fmt: skip
         else:
             selector = self._selector(model)
+            entries = selector.follow([_entry(asked) for asked in self.state.asks if "asked" in asked])
             kept_device, selector.random_state, selector.progress = selector.device, seed, progress
             selector.device = device or kept_device
             query = self._search(selector, batch_size, embeddings, probs)
@@ -91,8 +95,9 @@ class Asking:
             "time": now(),
         }
         if selector is not None:
+            record["asked"] = selector.history_[-1].get("asked")
             record["stopping"] = watched(selector, query, self.state.asks, self.manifest["seed"])
-        return Asked(query, selector, record, kept_device)
+        return Asked(query, selector, record, kept_device, entries)
 
     def _cold(self) -> str | None:
         """Why there is nothing to learn from; None where there is."""
@@ -130,6 +135,13 @@ class Asking:
             embeddings=embeddings,
             probs=probs,
         )
+
+
+def _entry(record: Record) -> Record:
+    """What a selector remembers of a batch, from its line of the journal."""
+    said = {key: record["diagnostics"][key] for key in KEPT if key in record["diagnostics"]}
+    asked = {} if record["asked"] is None else {"asked": record["asked"]}
+    return {"labels": record["labels"], "weights": record["weights"], **said, **asked}
 
 
 def pending_query(state: State, ids: Ids) -> Query:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,7 @@ from rich.markup import escape
 
 from autoal.errors import DataMissing, InvalidInput
 from autoal.session.folder import is_session
-from autoal.terminal import Console, write_out
+from autoal.terminal import Console, go_on_with, write_out
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help should not
     import pandas as pd
@@ -106,39 +108,68 @@ def query(
     made = None if encoder is None else load_encoder(encoder)
     progress = None if quiet else True
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    if is_session(folder):
-        given = [f"--{name}" for name, value in first.items() if value is not None]
-        if given:
-            raise InvalidInput(f"{folder} holds a session, which fixed {', '.join(given)}; leave that out to go on")
-        if pool is not None and pool.suffix != ".npy" and not pool.is_dir():
-            raise InvalidInput(f"{folder} holds its pool already; leave --pool out to go on")
-        session = Session.open(folder, pool, encoder=made, device=device, progress=progress)
-        _check_shown(further, session.ids)
-    elif pool is None:
-        raise DataMissing(f"{folder} holds no session yet; name all points with --pool to make one")
-    else:
-        X, ids, y, said = read_pool(pool, target, id, [part.strip() for part in drop.split(",")] if drop else [])
-        for sentence in said:
-            errors.print(escape(sentence))
-        _check_shown(further, range(len(as_rows(X))) if ids is None and further is not None else ids)
-        named = class_names(classes)
-        if labels is not None:
-            if y is not None:
-                raise InvalidInput("got --labels and --target; wanted one of them")
-            y = read_labels(labels, id, X, ids, LabelSpace(task or "classification", named))
-        session = Session.create(
-            folder, X, y=y, ids=ids, classes=named, candidates=portfolio(candidates),
-            task=task or "auto",  # type: ignore[arg-type]  # refused by name where it is another word
-            search=None if audit is None else {"audit": audit}, random_state=seed, device=device or "auto",
-            encoder=made, progress=progress,
-        )  # fmt: skip
-    asked = session.pending_query() if pending else session.ask(batch_size)
-    _deliver(asked, out, further, files_root)
-    if "cold_start" in asked.diagnostics:
-        errors.print(escape(asked.diagnostics["cold_start"]))
-    if "audit" in asked.diagnostics:
-        errors.print(escape(f"audit: {asked.diagnostics['audit']['says']}"))
-    errors.print(escape(f"{len(asked)} points{'' if out is None else f' in {out}'}; {standing(session)}"))
+    same = {"--out": out, "--show": show, "--files-root": files_root, "--encoder": encoder, "--device": device}
+    same["--id"] = None if show is None else id
+    with _telling_how(folder, batch_size, same):
+        if is_session(folder):
+            given = [f"--{name}" for name, value in first.items() if value is not None]
+            if given:
+                raise InvalidInput(f"{folder} holds a session, which fixed {', '.join(given)}; leave that out to go on")
+            if pool is not None and pool.suffix != ".npy" and not pool.is_dir():
+                raise InvalidInput(f"{folder} holds its pool already; leave --pool out to go on")
+            session = Session.open(folder, pool, encoder=made, device=device, progress=progress)
+            _check_shown(further, session.ids)
+        elif pool is None:
+            raise DataMissing(f"{folder} holds no session yet; name all points with --pool to make one")
+        else:
+            X, ids, y, said = read_pool(pool, target, id, [part.strip() for part in drop.split(",")] if drop else [])
+            for sentence in said:
+                errors.print(escape(sentence))
+            _check_shown(further, range(len(as_rows(X))) if ids is None and further is not None else ids)
+            named = class_names(classes)
+            if labels is not None:
+                if y is not None:
+                    raise InvalidInput("got --labels and --target; wanted one of them")
+                y = read_labels(labels, id, X, ids, LabelSpace(task or "classification", named))
+            session = Session.create(
+                folder, X, y=y, ids=ids, classes=named, candidates=portfolio(candidates),
+                task=task or "auto",  # type: ignore[arg-type]  # refused by name where it is another word
+                search=None if audit is None else {"audit": audit}, random_state=seed, device=device or "auto",
+                encoder=made, progress=progress,
+            )  # fmt: skip
+        asked = session.pending_query() if pending else session.ask(batch_size)
+        _deliver(asked, out, further, files_root)
+        if "cold_start" in asked.diagnostics:
+            errors.print(escape(asked.diagnostics["cold_start"]))
+        if "audit" in asked.diagnostics:
+            errors.print(escape(f"audit: {asked.diagnostics['audit']['says']}"))
+        errors.print(escape(f"{len(asked)} points{'' if out is None else f' in {out}'}; {standing(session)}"))
+
+
+@contextlib.contextmanager
+def _telling_how(folder: Path, batch_size: int, same: dict[str, Any]) -> Iterator[None]:
+    """Where what goes on within is stopped, says with which command to go on: once a batch is in the journal, the same
+    one would ask for the next, and once a session is made, it would be refused."""
+    before = _batches(folder)
+    try:
+        yield
+    except BaseException:
+        now = _batches(folder)
+        if now is not None and now != before:
+            size = ["--pending"] if now > (before or 0) else ["--batch-size", batch_size]
+            options = [part for name, value in same.items() if value is not None for part in (name, value)]
+            command = shlex.join(map(str, ["autoal", "query", folder, *size, *options]))
+            go_on_with(f"{'the batch is chosen' if now else 'the session is made'}: go on with {command}")
+        raise
+
+
+def _batches(folder: Path) -> int | None:
+    """How many were asked for so far; None where there is no session."""
+    if not is_session(folder):
+        return None
+    with contextlib.suppress(OSError):
+        return (folder / "journal.jsonl").read_bytes().count(b'{"event":"ask",')
+    return 0
 
 
 def tell(

@@ -5,7 +5,8 @@ manifest.json       what was fixed at the beginning: task, classes, seed, finger
 journal.jsonl       one line for each batch asked for and each set of answers, in order; only ever added to
 journal.head        how many lines that are, and the hash of the last: see autoal.journal
 journal.jsonl.torn  what was cut off its end after a kill, if ever
-checkpoints/<name>  what the search remembers, as AutoAL.save writes it: at the start, and the latest two
+checkpoints/<name>  what the search remembers, as AutoAL.save writes it: at the start, and the latest two;
+                    earlier batches are in the journal alone
 X.npy, X.npz        the pool, unless it was given as a path; ids.json, costs.npy where they were given
 ```
 
@@ -229,14 +230,17 @@ class Folder:
 
     # --- what the search remembers ----------------------------------------------------------------------------
 
-    def save(self, selector: AutoAL, name: str) -> str:
+    def save(self, selector: AutoAL, name: str, entries: int = 0) -> str:
         """A checkpoint, whole or absent, and the digest of what is in it. One of that name, left by a call that was
-        killed, is replaced."""
+        killed, is replaced. Of the selector's history it holds the first `entries`: the others are in the journal, and
+        a checkpoint does not grow with it."""
+        from autoal.selectors.saving import save_selector
+
         target = self.path / "checkpoints" / name
         made = target.with_name(f".{name}.{secrets.token_hex(4)}")
         self.check()
         made.mkdir()
-        selector.save(made)
+        save_selector(selector, made, entries)
         _sync(made)
         if target.exists():
             shutil.rmtree(target)
@@ -299,7 +303,11 @@ def being_made(path: Path) -> Iterator[Folder]:
         raise RunError(
             f"{path} holds a session already; go on with Session.open({str(path)!r}), or choose another folder"
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:  # a name too long, or a folder that may not be looked into
+        raise RunError(f"{shown(str(path))} cannot be looked into ({error.strerror}); {REMEDY}") from error
+    if taken:
         raise RunError(f"{path} exists and is no session; choose another folder, or an empty one")
     with contextlib.suppress(OSError):
         _clear_abandoned(path)
@@ -308,8 +316,9 @@ def being_made(path: Path) -> Iterator[Folder]:
         path.parent.mkdir(parents=True, exist_ok=True)
         made.path.mkdir()
         (made.path / MARK).write_text(_mark(path), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"nothing can be written into {path.parent} ({error.strerror}); {REMEDY}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL, or half of a surrogate pair, in the name
+        said = getattr(error, "strerror", None) or error
+        raise RunError(f"nothing can be written into {shown(str(path.parent))} ({said}); {REMEDY}") from error
     with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
         try:
             (made.path / "checkpoints").mkdir()

@@ -15,8 +15,10 @@ fingerprint of its shape and 64 rows.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,9 @@ def store_inputs(X: Any, folder: Path) -> tuple[Rows, Record]:
         store_table(rows.native(slice(None)), folder / "X.parquet")
     elif isinstance(rows, TextRows):
         kind = f"texts in {_container(rows.texts)}"
-        store_table(pd.DataFrame({"text": _text_column(rows)}), folder / "X.parquet")
+        with _in_utf8():
+            table = pd.DataFrame({"text": _text_column(rows)})
+        store_table(table, folder / "X.parquet")
     elif isinstance(rows, SparseRows):
         kind = "sparse"
         sparse.save_npz(folder / "X.npz", rows.matrix)
@@ -113,16 +117,28 @@ def store_table(table: Any, path: Path) -> None:
             f"({shown(table.columns.tolist())}); rename them to text: X.columns = X.columns.astype(str)"
         )
     try:
-        if isinstance(table, pd.DataFrame):
-            _plain_columns(table).to_parquet(path)
-        else:
-            table.write_parquet(path)
-    except (OSError, MemoryError):
+        with _in_utf8():
+            if isinstance(table, pd.DataFrame):
+                _plain_columns(table).to_parquet(path)
+            else:
+                table.write_parquet(path)
+    except (OSError, MemoryError, InvalidInput):
         raise
     except Exception as error:  # pyarrow and polars have many, none of which says which column it is
         raise InvalidInput(
             f"the frame cannot be stored in the session ({error}); give each column values of one type, or pass "
             "the path of a .parquet file of your own"
+        ) from error
+
+
+@contextlib.contextmanager
+def _in_utf8() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"the pool cannot be stored in the session: {shown(error.object, 60)} holds half of a surrogate pair, "
+            "which no file of UTF-8 can hold; replace it, as text.encode(errors='replace').decode() does"
         ) from error
 
 

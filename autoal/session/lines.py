@@ -24,6 +24,16 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Drawn(_Line):
+    """What an audit needs to know of a batch: its points, by the ranks of their ids among all, those drawn at random,
+    and what the model said of those, among so many classes."""
+
+    chosen: list[Count]
+    random: list[Count]
+    predicted: list[StrictFloat | StrictInt]
+    classes: Count
+
+
 class Ask(_Line):
     """A batch."""
 
@@ -43,6 +53,7 @@ class Ask(_Line):
     versions: dict[str, Any] = {}
     time: StrictStr = ""
     stopping: Any = None
+    asked: Drawn | None = None
     lines: Count | None = None
 
     def fault(self) -> str | None:
@@ -53,6 +64,8 @@ class Ask(_Line):
             return "an id that is asked for twice"
         if any(pick >= len(self.ids) for picks in self.votes.values() for pick in picks):
             return "a vote for a point that is not in the batch"
+        if self.asked is not None and len(self.asked.predicted) != len(self.asked.random):
+            return f"{len(self.asked.random)} points drawn at random and {len(self.asked.predicted)} predictions"
         return None
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from tests.campaign.trust import PARTS
 
-FEW = {"kills": 4, "runs": 3, "cuts": 40, "flips": 100, "files": 150, "disks": 2, "writers": 40, "asks": 8}
+FEW = {"kills": 4, "runs": 3, "cuts": 40, "flips": 100, "files": 150, "disks": 2, "writers": 40, "asks": 8, "stops": 6}
 
 
-FORKING = {"kills", "runs", "writers"}
+FORKING = {"kills", "runs", "writers", "stops"}
 """Parts whose victims are forks: a fork of a process in which torch has started its threads waits for them for ever."""
 
 

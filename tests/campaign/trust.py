@@ -7,21 +7,19 @@ is none of ours. Victims are forks, so that one import of torch serves them all.
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import io
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
@@ -39,44 +37,13 @@ from autoal.experiment.config import read_config
 from autoal.experiment.lines import read_run
 from autoal.experiment.store import CellStore
 from autoal.session.inputs import load_inputs, store_inputs
+from tests.campaign.counted import Outcome
+from tests.campaign.stops import stops
+from tests.commands import CONFIG, STUDY, small_disk
 from tests.session.forged import head_at
 from tests.session.problems import NAMES, again, begun, named
 
 __all__ = ["PARTS", "Outcome"]
-
-CONFIG = """
-name = "small"
-datasets = ["iris"]
-selectors = ["margin", "random"]
-seeds = 2
-rounds = 4
-batch_size = 3
-device = "cpu"
-"""
-STUDY = """
-name = "tuned"
-datasets = ["iris"]
-selectors = ["kcenter_pca", "random"]
-seeds = 2
-rounds = 2
-batch_size = 3
-device = "cpu"
-[study]
-trials = 3
-target = "kcenter_pca"
-base = "random"
-[study.space]
-components = { low = 1, high = 3 }
-"""
-
-
-class Outcome(NamedTuple):
-    counts: collections.Counter[str]
-    faults: list[str]
-
-
-def _outcome() -> Outcome:
-    return Outcome(collections.Counter(), [])
 
 
 # --- kills ----------------------------------------------------------------------------------------------------
@@ -116,7 +83,7 @@ def _answers(sequence: list[Any]) -> list[Any]:
 
 def kills(count: int, seed: int, place: Path) -> Outcome:
     """A session script is killed at random moments, again and again, until it is done; then the next."""
-    found, rng, run = _outcome(), np.random.default_rng([seed, 1]), 0
+    found, rng, run = Outcome.empty(), np.random.default_rng([seed, 1]), 0
     whole = begun(place / "whole").folder
     read, write = os.pipe()
     _work(whole, write)
@@ -201,9 +168,9 @@ def _killed_command(found: Outcome, arguments: list[str], rng: np.random.Generat
 
 def runs(count: int, seed: int, place: Path) -> Outcome:
     """`autoal compare` and `autoal study`, killed in turn."""
-    found, rng = _outcome(), np.random.default_rng([seed, 2])
-    (place / "c.toml").write_text(CONFIG)
-    (place / "s.toml").write_text(STUDY)
+    found, rng = Outcome.empty(), np.random.default_rng([seed, 2])
+    (place / "c.toml").write_text(CONFIG.format(seeds=2, rounds=4))
+    (place / "s.toml").write_text(STUDY.format(seeds=2, rounds=2, trials=3))
     whole = {}
     for what, name in (("compare", "c.toml"), ("study", "s.toml")):
         began = time.monotonic()
@@ -270,7 +237,7 @@ def _look(folder: Path) -> tuple[str, Any]:
 def cuts(count: int, seed: int, place: Path) -> Outcome:
     """The journal cut at every byte of its last ten lines (every so many where `count` is less): with the head of the
     end, as a tool or a hand does it, and with the head of that moment, as a kill does it."""
-    found, folder = _outcome(), _session_of_many_lines(place)
+    found, folder = Outcome.empty(), _session_of_many_lines(place)
     journal, head = folder / "journal.jsonl", folder / "journal.head"
     whole, last = journal.read_bytes(), head.read_bytes()
     lines = whole.splitlines(keepends=True)
@@ -301,9 +268,9 @@ def cuts(count: int, seed: int, place: Path) -> Outcome:
 
 def flips(count: int, seed: int, place: Path) -> Outcome:
     """Single bits of a session's files, of a run's cells and of its journal."""
-    found, rng = _outcome(), np.random.default_rng([seed, 3])
+    found, rng = Outcome.empty(), np.random.default_rng([seed, 3])
     folder = _session_of_many_lines(place)
-    (place / "c.toml").write_text(CONFIG)
+    (place / "c.toml").write_text(CONFIG.format(seeds=2, rounds=4))
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         autoal(["compare", str(place / "c.toml"), "--out", str(place / "run"), "--quiet"])
     cell = place / "run" / "cells" / "iris--margin--0.jsonl"
@@ -366,7 +333,7 @@ def _files(place: Path) -> Iterator[tuple[Path, Callable[[Path], Any], bool]]:
         about = store_inputs(rows, place / name)[1]
         (path,) = (place / name).glob("X.*")
         yield path, lambda path, about=about: load_inputs(about, path.parent).fingerprint(), True
-    (place / "a.toml").write_text(STUDY)
+    (place / "a.toml").write_text(STUDY.format(seeds=1, rounds=1, trials=1))
     yield place / "a.toml", lambda path: read_config(path).identity(), False
     session = begun(place / "told")
     answers = [{"id": name, "label": label} for name, label in zip(NAMES[:9], named(NAMES[:9]), strict=True)]
@@ -397,7 +364,7 @@ def _damaged(content: bytes, rng: np.random.Generator) -> bytes:
 
 def files(count: int, seed: int, place: Path) -> Outcome:
     """Data files of every kind, damaged: refused in our words, or read."""
-    found, rng = _outcome(), np.random.default_rng([seed, 4])
+    found, rng = Outcome.empty(), np.random.default_rng([seed, 4])
     kinds = list(_files(place))
     for number in range(count):
         path, read, knows = kinds[number % len(kinds)]
@@ -429,21 +396,9 @@ def _same(one: Any, other: Any) -> bool:
 # --- disks, writers, time -------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """A file system of that size. Raises PermissionError where none can be mounted."""
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True).returncode:
-        raise PermissionError("no file system can be mounted here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-
-
 def disks(count: int, seed: int, place: Path) -> Outcome:
     """A session on a disk that fills up at a random moment: what was taken stays, and it goes on once there is room."""
-    found, rng = _outcome(), np.random.default_rng([seed, 5])
+    found, rng = Outcome.empty(), np.random.default_rng([seed, 5])
     with small_disk(place / "disk", "2m") as disk:
         for number in range(count):
             session = begun(disk / f"s{number}")
@@ -481,7 +436,7 @@ def disks(count: int, seed: int, place: Path) -> Outcome:
 
 def writers(count: int, seed: int, place: Path) -> Outcome:
     """Four processes that answer and ask in one session at the same time, `count` answers in all."""
-    found = _outcome()
+    found = Outcome.empty()
     folder = begun(place / "s").folder
     begun_at, children = time.monotonic(), []
     for who in range(4):
@@ -512,7 +467,7 @@ def writers(count: int, seed: int, place: Path) -> Outcome:
 
 def asks(count: int, seed: int, place: Path) -> Outcome:
     """So many batches in one process: its memory and its open files."""
-    found = _outcome()
+    found = Outcome.empty()
     session = begun(place / "s")
     session.tell(NAMES[:12], named(NAMES[:12]))
     sizes, handles = [], []
@@ -548,6 +503,7 @@ PARTS: dict[str, tuple[Callable[[int, int, Path], Outcome], int]] = {
     "disks": (disks, 50),
     "writers": (writers, 600),
     "asks": (asks, 300),
+    "stops": (stops, 230),
 }
 """And how often by default."""
 

@@ -11,9 +11,11 @@ from optuna.trial import TrialState
 from autoal.cli import FAILED, main
 from autoal.errors import RunError
 from autoal.experiment.config import StudyConfig
+from autoal.report import figures
 from autoal.report.curves import learning_curves
+from autoal.report.study_plot import study_plot
 from autoal.study.book import Book, read_log
-from tests.test_at_odds import STUDY
+from tests.commands import STUDY
 
 SPACE = {"components": {"low": 1, "high": 3}}
 
@@ -50,7 +52,7 @@ def test_in_a_shared_storage_trials_of_other_folders_are_left_alone(tmp_path: Pa
 def test_a_log_of_trials_that_was_changed_is_refused_and_begun_anew_as_the_message_says(
     tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "study.toml").write_text(STUDY.format(seeds=1, rounds=1, trials=1))
     command = ["study", str(tmp_path / "study.toml"), "--out", str(tmp_path / "run"), "--quiet"]
     assert main(command) == 0
     log = tmp_path / "run" / "study.log"
@@ -86,6 +88,24 @@ def test_names_are_no_formulas(tmp_path: Path, name: str) -> None:
         for r in range(3)
     ]
     assert learning_curves(pd.DataFrame(rows), tmp_path / "curves.png", reference="random").is_file()
+
+
+@pytest.mark.parametrize("name", [r"$\frac{$", "$x_$"])
+def test_no_plot_takes_a_name_for_a_formula(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame({name: [0.1, 2.0], "b": [1.0, -1.0]}, index=[name, "b"])
+    trials = pd.DataFrame(
+        {"trial": [0, 1], "state": "complete", "gain": [0.1, 0.2], "seconds": [1.0, 200.0], name: [1, 2]}
+    )
+    bands = pd.DataFrame(
+        {"dataset": name, "selector": [name] * 3, "seed": 0, "round": range(3), "labels": [1, 2, 3], "rejected": 1,
+         "bought": 3}
+    )  # fmt: skip
+    figures.gain_map(table, pd.DataFrame(0, table.index, table.columns), tmp_path / "gains.png")
+    figures.weight_map(table, tmp_path / "weights.png")
+    figures.cost_bars(table, tmp_path / "cost.png")
+    figures.rejected_curves(bands, {name: {}}, tmp_path / "rejected.png")
+    study_plot(trials, {name: 0.7, "b": 0.3}, tmp_path / "study.png", objective=name, front=trials)
+    assert len(list(tmp_path.glob("*.png"))) == 5
 
 
 @pytest.mark.parametrize(
