@@ -129,5 +129,4 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
     try:
         yield place
     finally:
-        os.chdir("/")
         subprocess.run(["umount", "-l", place], check=True)

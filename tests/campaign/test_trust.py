@@ -12,9 +12,8 @@ import pytest
 
 from tests.campaign.trust import PARTS
 
+ROOT = Path(__file__).parents[2]
 FEW = {"kills": 4, "runs": 3, "cuts": 40, "flips": 100, "files": 150, "disks": 2, "writers": 40, "asks": 8, "stops": 6}
-
-
 FORKING = {"kills", "runs", "writers", "stops"}
 """Parts whose victims are forks: a fork of a process in which torch has started its threads waits for them for ever."""
 
@@ -23,7 +22,7 @@ def _faults(part: str, count: int, place: Path, seed: int = 0) -> list[str]:
     if part in FORKING:
         arguments = [sys.executable, "-m", "tests.campaign.trust", part, "--count", str(count), "--seed", str(seed)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(place)}
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(arguments, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
         return [done.stdout + done.stderr] if done.returncode else []
     try:
         return PARTS[part][0](count, seed, place).faults
