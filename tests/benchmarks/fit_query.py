@@ -310,9 +310,15 @@ def markdown(results: Sequence[Case], command: str) -> str:
         "during the call above that before it (data and libraries), pages of the file that were read included. *load* "
         "is the machine's load average as the case began.\n",
         _table(*stage_rows(results)),
-        "Seconds of one proposal on the pool, by candidate; - where the model cannot serve it.\n",
-        _table(*candidate_rows(results)),
     ]
+    heads, rows = candidate_rows(results)
+    if any(cell != "-" for row in rows for cell in row[1:]):
+        parts += [
+            "Seconds of one proposal on the pool, by candidate; - where it was not asked or cannot be.\n",
+            _table(heads, rows),
+        ]
+    else:
+        parts.append("No candidate was asked: they are once a search has found a gain in it.\n")
     if dropped:
         parts.append("Left out: " + "; ".join(sorted(dropped)) + ".\n")
     parts += [result["skipped"] + "\n" for result in results if "skipped" in result]
