@@ -44,6 +44,8 @@ def check_parameters(given: Mapping[str, Any]) -> None:
         raise InvalidInput(f"got width={width} and heads={heads}; wanted a width that 4 and the heads divide")
     if given["similarity"] not in ("mean", "top3"):
         raise InvalidInput(f"got similarity={shown(given['similarity'])}; wanted 'mean' or 'top3'")
+    if not isinstance(given["recentre"], bool | np.bool_):
+        raise InvalidInput(f"got recentre={shown(given['recentre'])}; wanted True or False")
     seed = given["random_state"]
     if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
         raise InvalidInput(f"got random_state={shown(seed)}; wanted a whole number from 0 on, or None")

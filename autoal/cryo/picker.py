@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -11,24 +10,23 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from autoal.compute import resolve_device, steady
-from autoal.cryo.checks import check_parameters, each, marks_of, refuse_at_border, warn_if_crowded
+from autoal.compute import resolve_device
+from autoal.cryo.checks import check_parameters, each, marks_of
+from autoal.cryo.encoding import AT_ONCE, encoded, encoded_turned, scores_of
+from autoal.cryo.exemplars import drawn, for_each, recentred, reference
 from autoal.cryo.peaks import Peaks, Picks, ScoreMap, best_threshold, find_peaks, score_at, threshold_of
 from autoal.cryo.pictures import Prepared, check_diameter, prepare
 from autoal.cryo.training import Recipe, Reference, train
 from autoal.cryo.windows import grid, slices, windows
-from autoal.errors import AutoALWarning, InvalidInput, NotFitted
+from autoal.errors import InvalidInput, NotFitted
 from autoal.models.masked import MaskedAutoencoder
-from autoal.rng import derive_seed, fresh_seed, isolated, numpy_rng
+from autoal.rng import derive_seed, fresh_seed, isolated
 
 __all__ = ["CryoMAE"]
 
 Floats = NDArray[np.floating[Any]]
 OF_WINDOW = 23 / 32
 """Diameter of the particle in sides of a window."""
-TURNS = 8
-AT_ONCE = 256
-"""Windows of one pass: larger arrays leave the caches of a CPU."""
 ENOUGH = 10
 """Labeled windows of each kind from which on they say where the threshold is."""
 FEW = 5
@@ -61,6 +59,9 @@ class CryoMAE(BaseEstimator):
         Diameters between the windows of a score map.
     similarity : "mean" | "top3"
         A window's score is its mean cosine to all exemplars, or to the three nearest ones.
+    recentre : bool
+        Whether each exemplar is first moved, by at most a fifth of a diameter, to where it correlates best with the
+        rotational average of the others: where marks were set by hand and in haste.
     device : "auto" | "cpu" | "cuda" | ...
     random_state : int or None
         The same seed gives the same picks on a CPU, also of a micrograph in other units (a x + b with a > 0).
@@ -97,6 +98,7 @@ class CryoMAE(BaseEstimator):
         heads: int = 3,
         stride: float = 0.125,
         similarity: str = "mean",
+        recentre: bool = False,
         device: str | torch.device = "auto",
         random_state: int | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -118,6 +120,7 @@ class CryoMAE(BaseEstimator):
         self.heads = heads
         self.stride = stride
         self.similarity = similarity
+        self.recentre = recentre
         self.device = device
         self.random_state = random_state
         self.progress = progress
@@ -132,12 +135,16 @@ class CryoMAE(BaseEstimator):
         check_parameters(self.get_params())
         check_diameter(self.diameter)
         pictures, alone = each(micrograph)
-        marks = [centres] if alone else _for_each(centres, len(pictures), "centres")
-        known = [negatives] if alone else _for_each(negatives, len(pictures), "negatives")
+        marks = [centres] if alone else for_each(centres, len(pictures), "centres")
+        known = [negatives] if alone else for_each(negatives, len(pictures), "negatives")
         seed = fresh_seed() if self.random_state is None else int(self.random_state)
         device = resolve_device(self.device)
-        references = [self._reference(*given) for given in zip(pictures, marks, known, strict=True)]
-        references = self._drawn(references, seed)
+        references = [
+            reference(*given, self.diameter, self._scaled) for given in zip(pictures, marks, known, strict=True)
+        ]
+        references = drawn(references, self.exemplars, seed)
+        if self.recentre:
+            references = recentred(references, self._scaled)
         with isolated(derive_seed(seed, "cryo weights")):
             net = MaskedAutoencoder(
                 self.crop, self.patch, self.width, self.depth, self.heads, mask_ratio=self.mask_ratio
@@ -145,7 +152,7 @@ class CryoMAE(BaseEstimator):
         recipe = Recipe(self.steps, self.batch, self.lam, self.tau, self.pi, self.near, self.lr)
         self.history_ = train(net, references, self._scaled, recipe, seed, device, self.progress)
         self.net_ = net
-        self.references_ = np.concatenate([self._turned(one.pixels, one.exemplars) for one in references])
+        self.references_ = np.concatenate([encoded_turned(net, one.pixels, one.exemplars) for one in references])
         self.labels_threshold_: float | None = None
         self.floor_ = self._floor(pictures, references)
         return self
@@ -158,8 +165,8 @@ class CryoMAE(BaseEstimator):
         """
         self._check_fitted()
         pictures, alone = each(micrograph)
-        right = [positives] if alone else _for_each(positives, len(pictures), "positives")
-        wrong = [negatives] if alone else _for_each(negatives, len(pictures), "negatives")
+        right = [positives] if alone else for_each(positives, len(pictures), "positives")
+        wrong = [negatives] if alone else for_each(negatives, len(pictures), "negatives")
         values: tuple[list[Floats], list[Floats]] = ([], [])
         for picture, *both in zip(pictures, right, wrong, strict=True):
             if any(given is not None and len(given) for given in both):
@@ -195,7 +202,9 @@ class CryoMAE(BaseEstimator):
         for number in np.unique(owner):
             prepared = self._prepared(pictures[number], f"micrograph {number}")
             mine = owner == number
-            out[mine] = self._features(windows(prepared.pixels, prepared.inside(marks_of(given[mine, 1:])), self.crop))
+            out[mine] = encoded(
+                self.net_, windows(prepared.pixels, prepared.inside(marks_of(given[mine, 1:])), self.crop)
+            )
         return out
 
     def features(self, micrograph: Any) -> tuple[NDArray[np.float32], ScoreMap]:
@@ -205,11 +214,12 @@ class CryoMAE(BaseEstimator):
         prepared = self._prepared(micrograph, "micrograph")
         step = max(1, round(self.stride * self._scaled))
         rows, columns = grid(prepared.pixels.shape, step)
-        parts = [self._features(part) for part in slices(prepared.pixels, self.crop, step, AT_ONCE)]
+        parts = [encoded(self.net_, part) for part in slices(prepared.pixels, self.crop, step, AT_ONCE)]
         features = np.concatenate(parts).reshape(len(rows), len(columns), -1)
         outer = [prepared.outside(np.column_stack([line, line]))[:, axis] for axis, line in enumerate((rows, columns))]
         shape = np.shape(micrograph)
-        return features, ScoreMap(self._scores(features), outer[0], outer[1], (shape[0], shape[1]))
+        scores = scores_of(features, self.references_, self.similarity)
+        return features, ScoreMap(scores, outer[0], outer[1], (shape[0], shape[1]))
 
     def score(self, micrograph: Any) -> ScoreMap:
         """How like the exemplars each place of a micrograph is, in cosines, on a grid of an eighth of a diameter."""
@@ -250,59 +260,6 @@ class CryoMAE(BaseEstimator):
     def _prepared(self, micrograph: Any, what: str) -> Prepared:
         return prepare(micrograph, float(self.diameter), self._scaled, what)
 
-    def _reference(self, micrograph: Any, centres: Any, negatives: Any) -> Reference:
-        prepared = self._prepared(micrograph, "micrograph")
-        shape = np.shape(micrograph)
-        marks = marks_of(centres)
-        known = marks_of([] if negatives is None else negatives, "negatives")
-        refuse_at_border(marks, (shape[0], shape[1]), self.diameter, "marks")
-        warn_if_crowded(marks, self.diameter)
-        return Reference(prepared.pixels, prepared.inside(marks), prepared.inside(known))
-
-    def _drawn(self, references: list[Reference], seed: int) -> list[Reference]:
-        """As many exemplars as are wanted, where there are more."""
-        counts = [len(one.exemplars) for one in references]
-        total = sum(counts)
-        if total == 0:
-            raise InvalidInput("got no marks; wanted the centres of some particles, about 15")
-        if total == 1:
-            warnings.warn(
-                "got one mark, which can be like its own turns alone: picks are poor; about 15 are wanted",
-                AutoALWarning,
-                stacklevel=3,
-            )
-        if total <= self.exemplars:
-            return references
-        kept = np.sort(numpy_rng(seed, "cryo exemplars").permutation(total)[: self.exemplars])
-        starts = np.cumsum([0, *counts])
-        return [
-            Reference(one.pixels, one.exemplars[kept[(kept >= low) & (kept < high)] - low], one.negatives)
-            for one, low, high in zip(references, starts[:-1], starts[1:], strict=True)
-        ]
-
-    def _turned(self, pixels: Floats, middles: Floats) -> NDArray[np.float32]:
-        """(m, width) unit features, each the mean over turns of the window."""
-        if not len(middles):
-            return np.zeros((0, self.width), dtype=np.float32)
-        angles = np.tile(np.arange(TURNS) * 2 * np.pi / TURNS, len(middles))
-        drawn = windows(pixels, np.repeat(middles, TURNS, axis=0), self.crop, angles=angles)
-        mean = self._features(drawn).reshape(len(middles), TURNS, -1).mean(axis=1)
-        return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
-
-    def _features(self, drawn: NDArray[np.float32]) -> NDArray[np.float32]:
-        device = next(self.net_.parameters()).device
-        with torch.inference_mode(), steady(self.net_, device):
-            parts = [
-                self.net_.features(part.to(device)).cpu().numpy() for part in torch.from_numpy(drawn).split(AT_ONCE)
-            ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.width), dtype=np.float32)
-
-    def _scores(self, features: Floats, references: Floats | None = None) -> Floats:
-        alike = features @ (self.references_ if references is None else references).T
-        if self.similarity == "top3":
-            alike = np.sort(alike, axis=-1)[..., -3:]
-        return alike.mean(axis=-1)
-
     def _floor(self, pictures: list[Any], references: list[Reference]) -> float:
         if sum(len(one.exemplars) for one in references) < FEW:
             return -1.0
@@ -316,11 +273,3 @@ class CryoMAE(BaseEstimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "net_"):
             raise NotFitted("CryoMAE was used before fit; call fit(micrograph, centres) first")
-
-
-def _for_each(given: Any, count: int, what: str) -> list[Any]:
-    if given is None:
-        return [None] * count
-    if isinstance(given, str | dict) or not hasattr(given, "__len__") or len(given) != count:
-        raise InvalidInput(f"got {what} for {count} micrographs that are no list of {count} arrays")
-    return list(given)

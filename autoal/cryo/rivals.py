@@ -10,7 +10,7 @@ from scipy import ndimage, signal
 
 from autoal.cryo.peaks import ScoreMap
 from autoal.cryo.pictures import Prepared, prepare
-from autoal.cryo.windows import windows
+from autoal.cryo.windows import turned_mean
 from autoal.errors import InvalidInput
 
 __all__ = ["Template", "laplacian"]
@@ -19,7 +19,6 @@ Floats = NDArray[np.floating[Any]]
 SCALED = 23.0
 ACROSS = 1.4
 """Diameters of the disc that is compared."""
-TURNS = 36
 
 
 class Template:
@@ -31,9 +30,7 @@ class Template:
         half = int(np.ceil(ACROSS * SCALED / 2))
         y, x = np.mgrid[-half : half + 1, -half : half + 1]
         disc = np.hypot(y, x) <= ACROSS * SCALED / 2
-        middles = np.repeat(prepared.inside(centres), TURNS, axis=0)
-        angles = np.tile(np.arange(TURNS) * 2 * np.pi / TURNS, len(centres))
-        mean = windows(prepared.pixels, middles, 2 * half + 1, angles=angles).mean(axis=0, dtype=np.float64)
+        mean = turned_mean(prepared.pixels, prepared.inside(centres), 2 * half + 1).mean(axis=0)
         self.disc = disc.astype(np.float64)
         self.template = np.where(disc, mean - mean[disc].mean(), 0.0)
 

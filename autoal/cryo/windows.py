@@ -10,9 +10,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["grid", "slices", "windows"]
+__all__ = ["grid", "slices", "turned_mean", "windows"]
 
 Floats = NDArray[np.floating[Any]]
+TURNS = 36
 
 
 def windows(
@@ -33,6 +34,13 @@ def windows(
     rows = middles[:, 0, None, None] + cosine * y + sine * x_n
     columns = middles[:, 1, None, None] - sine * y + cosine * x_n
     return ndimage.map_coordinates(pixels, [rows, columns], order=1, mode="reflect", output=np.float32)
+
+
+def turned_mean(pixels: Floats, middles: Floats, side: int, turns: int = TURNS) -> NDArray[np.float64]:
+    """(n, side, side) windows about `middles` (n, 2), each the mean over so many turns: its rotational average."""
+    angles = np.tile(np.arange(turns) * 2 * np.pi / turns, len(middles))
+    cut = windows(pixels, np.repeat(np.asarray(middles, dtype=np.float64), turns, axis=0), side, angles=angles)
+    return cut.reshape(len(middles), turns, side, side).mean(axis=1, dtype=np.float64)
 
 
 def grid(shape: tuple[int, ...], stride: int) -> tuple[Floats, Floats]:

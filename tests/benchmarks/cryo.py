@@ -4,11 +4,17 @@
 
 Each cell is a set and a seed; what is finished lies in `--run`, and the same command goes on from there.
 `--cells real/` computes some of them.
+
+A folder of one's own, every particle of which is known from files of coordinates or masks of discs, gives its row of
+the first table, from the marks of one micrograph (`--reference`) on the others:
+
+    python -m tests.benchmarks.cryo --folder images --marks masks --diameter 108 --cut 0.0235
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
 import warnings
@@ -18,12 +24,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from autoal.cryo import Measures, find_peaks, measures, threshold_of
 from autoal.disk import append_line, read_jsonl
+from autoal.errors import AutoALError, InvalidInput
 from tests.benchmarks import cryo_page
 from tests.cryo import runs
+from tests.cryo.marked import Folder
 
 Records = list[dict[str, Any]]
 STRATEGIES = ("autoal", "margin", "uncertainty_herding", "random")
@@ -109,6 +118,24 @@ def fewer(count: int, seed: int) -> Records:
     return [record("apoferritin", seed, f"cryoMAE, {count} exemplars", runs.picked(model, data))]
 
 
+def recentred(name: str, seed: int) -> Records:
+    """With the exemplars put right before training."""
+    data = (
+        runs.real(name, [0, *runs.REAL[name][2]])
+        if name in runs.REAL
+        else runs.synthetic(SYNTHETIC[name][0], seed, 3, **SYNTHETIC[name][1])
+    )
+    return [record(name, seed, "cryoMAE, marks put right", runs.picked(runs.picker(data, seed, recentre=True), data))]
+
+
+def other_reference(number: int, seed: int) -> Records:
+    """Marks of another micrograph of apoferritin, whose picks are tested on the same ones."""
+    data = runs.real("apoferritin", [number, *runs.REAL["apoferritin"][2]])
+    name = f"apoferritin, reference {number}"
+    out = [record(name, seed, method, got) for method, got in runs.rivals(data, seed).items()]
+    return [*out, record(name, seed, "cryoMAE", runs.picked(runs.picker(data, seed), data))]
+
+
 def negatives(count: int, kind: str, seed: int) -> Records:
     """With what a person would strike out of the picks of the reference."""
     data = runs.synthetic(kind, seed, 3, confounders=True)
@@ -136,7 +163,48 @@ def cells() -> dict[str, Callable[[], Records]]:
             out[f"negatives/ring/{count}/{seed}"] = partial(negatives, count, "ring", seed)
         for count in (5, 40):
             out[f"exemplars/{count}/{seed}"] = partial(fewer, count, seed)
+        out[f"recentred/apoferritin/{seed}"] = partial(recentred, "apoferritin", seed)
+        out[f"reference/1/{seed}"] = partial(other_reference, 1, seed)
+    for seed in range(2):
+        for name in ("10028", "asym, SNR .1, confounders", "ring, SNR .1, confounders"):
+            out[f"recentred/{name}/{seed}"] = partial(recentred, name, seed)
+    for seed in range(2, 5):
+        out[f"recentred/apoferritin/{seed}"] = partial(recentred, "apoferritin", seed)
+        out[f"reference/1/{seed}"] = partial(other_reference, 1, seed)
     return out
+
+
+def computed(journal: Path, cells: dict[str, Callable[[], Records]]) -> dict[str, Records]:
+    """What the journal has, and after it what these cells give that it has not."""
+    done = {line["cell"]: line["records"] for line in read_jsonl(journal)[0]}
+    for name, compute in cells.items():
+        if name not in done:
+            began = time.perf_counter()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                done[name] = compute()
+            append_line(journal, {"cell": name, "records": done[name]})
+            print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+    return done
+
+
+def folder(given: Folder, journal: Path, seeds: int) -> str:
+    """The row of a folder, and what it is a mean over."""
+    data, names = given.read()
+    key = hashlib.sha256(repr([data.diameter, data.sign]).encode())
+    for picture, marks in zip(data.pictures, data.marks, strict=True):
+        key.update(repr(picture.shape).encode() + picture.tobytes() + marks.tobytes())
+    name = given.micrographs.resolve().name
+    cells = {
+        f"folder/{name}/{key.hexdigest()[:16]}/{seed}": partial(picking, name, data, seed) for seed in range(seeds)
+    }
+    done = computed(journal, cells)
+    frame = pd.DataFrame([record for cell in cells for record in done[cell]])
+    counts = [len(marks) for marks in data.marks]
+    return (
+        f"{min(runs.EXEMPLARS, counts[0])} exemplars of {names[0]} ({counts[0]} particles), {len(names) - 1} unseen "
+        f"micrographs ({sum(counts[1:])} particles)\n\n{cryo_page.folder(frame)}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,26 +216,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, default=Path("runs/cryo"), help="folder of finished cells")
     parser.add_argument("--cells", nargs="+", help="beginnings of the names of the cells to compute")
     parser.add_argument("--out", type=Path, help="Markdown file; a CSV is written beside it")
+    own = parser.add_argument_group("a folder of one's own")
+    own.add_argument("--folder", type=Path, help="micrographs; then nothing else is computed")
+    own.add_argument("--marks", type=Path, help="file or folder of coordinates, or masks; by default beside them")
+    own.add_argument("--diameter", type=float, help="of a particle, in pixels of the micrographs")
+    own.add_argument("--reference", help="micrograph of the exemplars; by default the first by name")
+    own.add_argument("--unseen", nargs="+", help="micrographs to test on; by default all others")
+    own.add_argument("--cut", type=float, default=0.0, help="share of each side to cut off, where it is padding")
+    own.add_argument("--flip-y", action="store_true", help="rows of coordinates are counted from below")
+    own.add_argument("--bright", action="store_true", help="particles are bright, which the blobs have to know")
+    own.add_argument("--seeds", type=int, default=2, help="draws of exemplars")
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(given)
     torch.set_num_threads(1)
     options.run.mkdir(parents=True, exist_ok=True)
     journal = options.run / "cells.jsonl"
-    done = {line["cell"] for line in read_jsonl(journal)[0]}
-    for name, compute in cells().items():
-        if name in done or (options.cells and not any(name.startswith(start) for start in options.cells)):
-            continue
-        began = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            records = compute()
-        append_line(journal, {"cell": name, "records": records})
-        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+    if options.folder is not None:
+        try:
+            print(_folder(options, journal))
+        except AutoALError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        return 0
+    wanted = {
+        name: compute
+        for name, compute in cells().items()
+        if not options.cells or any(name.startswith(start) for start in options.cells)
+    }
+    done = computed(journal, wanted)
     if options.out is not None:
-        cry = {line["cell"]: line["records"] for line in read_jsonl(journal)[0]}
-        cryo_page.write(cry, options.out)
+        mine = cells()
+        cryo_page.write({name: records for name, records in done.items() if name in mine}, options.out)
         print(f"written: {options.out}")
     return 0
+
+
+def _folder(options: argparse.Namespace, journal: Path) -> str:
+    if options.diameter is None or options.seeds < 1:
+        raise InvalidInput("--folder wants --diameter, that of a particle in pixels, and --seeds of 1 or more")
+    marks = options.folder if options.marks is None else options.marks
+    given = Folder(
+        options.folder, marks, options.diameter, options.reference, options.unseen, options.cut, options.flip_y,
+        options.bright,
+    )  # fmt: skip
+    return folder(given, journal, options.seeds)
 
 
 if __name__ == "__main__":

@@ -42,26 +42,13 @@ def write(cells: dict[str, list[dict[str, Any]]], out: Path) -> None:
 
 def picking(frame: pd.DataFrame) -> str:
     """The table, and the sentence about where cryoMAE loses."""
-    means = frame.groupby(["set", "method"])[["f1", "ap", "best_f1"]].mean()
-    lines = [
-        "| set | seeds | NCC | LoG | MAE only | cryoMAE | deviation of F1 |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    lines, gaps = table(frame)
     wins, losses, level = [], [], []
-    for name in frame["set"].unique():
-        mine = frame[frame["set"] == name]
-        values = {m: means.loc[(name, m)] for m in METHODS if (name, m) in means.index}
-        if "cryoMAE" not in values:
-            continue
-        best = max(one["f1"] for one in values.values())
-        shown = ["" if m not in values else _cell(values[m], bold=bool(values[m]["f1"] == best)) for m in METHODS]
-        ours = mine[mine["method"] == "cryoMAE"]
-        spread = f"{ours['f1'].std(ddof=1):.3f}" if len(ours) > 1 else ""
-        lines.append(f"| {name} | {len(ours)} | {' | '.join(shown)} | {spread} |")
-        gap = values["cryoMAE"]["f1"] - max(values["NCC"]["f1"], values["LoG"]["f1"])
+    for name, gap in gaps.items():
         told = f"{name} ({gap:+.3f})"
         (wins if gap > 0.03 else losses if gap < -0.03 else level).append(told)
     more = frame[~frame["method"].isin(METHODS)].groupby(["set", "method"])[["f1", "ap"]].mean()
+
     seeds = frame[frame["method"] == "cryoMAE"]
     said = [
         f"F1 against the better of the two baselines: above it on {_list(wins)}; within .03 of it on {_list(level)}; "
@@ -75,6 +62,35 @@ def picking(frame: pd.DataFrame) -> str:
         said += ["", "| set | variant | F1 (AP) |", "|---|---|---:|"]
         said += [f"| {name} | {variant} | {_cell(row)} |" for (name, variant), row in more.iterrows()]
     return "\n".join([*lines, "", *said, ""])
+
+
+def table(frame: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
+    """Lines of Markdown, one for each set; and for each by how much cryoMAE's F1 is above the better baseline's."""
+    means = frame.groupby(["set", "method"])[["f1", "ap", "best_f1"]].mean()
+    lines = [
+        "| set | seeds | NCC | LoG | MAE only | cryoMAE | deviation of F1 |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    gaps = {}
+    for name in frame["set"].unique():
+        mine = frame[frame["set"] == name]
+        values = {m: means.loc[(name, m)] for m in METHODS if (name, m) in means.index}
+        if "cryoMAE" not in values:
+            continue
+        best = max(one["f1"] for one in values.values())
+        shown = ["" if m not in values else _cell(values[m], bold=bool(values[m]["f1"] == best)) for m in METHODS]
+        ours = mine[mine["method"] == "cryoMAE"]
+        spread = f"{ours['f1'].std(ddof=1):.3f}" if len(ours) > 1 else ""
+        lines.append(f"| {name} | {len(ours)} | {' | '.join(shown)} | {spread} |")
+        gaps[str(name)] = values["cryoMAE"]["f1"] - max(values["NCC"]["f1"], values["LoG"]["f1"])
+    return lines, gaps
+
+
+def folder(frame: pd.DataFrame) -> str:
+    """The row of one set, and precision and recall of each method."""
+    means = frame.groupby("method")[["precision", "recall"]].mean()
+    said = [f"{m}: precision {means.loc[m, 'precision']:.3f}, recall {means.loc[m, 'recall']:.3f}" for m in METHODS]
+    return "\n".join([*table(frame)[0], "", "F1 at the automatic threshold (average precision).", *said])
 
 
 def pool(frame: pd.DataFrame) -> str:

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from autoal.cryo import CryoMAE, Peaks, ScoreMap, find_peaks, measures, synthetic_micrograph, threshold_of
+from autoal.cryo.exemplars import recentred
 from autoal.cryo.peaks import best_threshold, otsu, score_at
 from autoal.cryo.pictures import prepare
 from autoal.cryo.rivals import Template, laplacian
+from autoal.cryo.training import Reference
 from autoal.cryo.windows import grid, slices, windows
 from autoal.errors import AutoALWarning, InvalidInput, NotFitted
 from autoal.rng import numpy_rng
@@ -251,6 +253,37 @@ def test_template_and_blobs_find_plain_particles(picture: Any) -> None:
         assert got.ap > 0.95, got
 
 
+# --- marks that miss the middle -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["blob", "ring", "asym"])
+def test_marks_that_miss_the_middle_are_put_right(kind: Any) -> None:
+    made = synthetic_micrograph(kind, 2, snr=0.3, particles=20)
+    prepared = prepare(made.pixels, 24, 23.0)
+    true = prepared.inside(made.centres)
+    missed = true + numpy_rng(0, "marks").normal(0, 0.075 * 23, true.shape)
+    halves = [Reference(prepared.pixels, missed[:12], true[:1]), Reference(prepared.pixels, missed[12:], true[:0])]
+    right = recentred(halves, 23.0)
+    at = np.concatenate([one.exemplars for one in right])
+    far, before = (np.sqrt(((places - true) ** 2).sum(axis=1).mean()) for places in (at, missed))
+    assert far < 0.6 * before
+    assert np.linalg.norm(at - missed, axis=1).max() <= 0.2 * 23
+    assert len(right[0].exemplars) == 12 and np.array_equal(right[0].negatives, true[:1])
+
+
+def test_one_mark_and_an_even_picture_stay_as_they_are() -> None:
+    flat, marks = np.zeros((90, 90), dtype=np.float32), np.asarray([[40.0, 40.0], [60.3, 30.1]])
+    for given in (marks[:1], marks):
+        [one] = recentred([Reference(flat, given, marks[:0])], 23.0)
+        assert np.array_equal(one.exemplars, given)
+
+
+def test_the_picker_recentres_its_exemplars(picture: Any) -> None:
+    missed = picture.centres + np.where(np.arange(14) % 2, 2.0, -2.0)[:, None]
+    as_given, right = (CryoMAE(24, **SMALL, recentre=given).fit(picture.pixels, missed) for given in (False, True))
+    assert not np.array_equal(as_given.references_, right.references_)
+
+
 # --- at the door --------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +306,7 @@ def test_template_and_blobs_find_plain_particles(picture: Any) -> None:
         ({"patch": 7}, "whole patches"),
         ({"width": 30, "heads": 4}, "heads divide"),
         ({"similarity": "median"}, "similarity"),
+        ({"recentre": "yes"}, "recentre"),
         ({"random_state": -1}, "random_state"),
     ],
 )
