@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ import pytest
 from autoal import Session
 from autoal.cli import FAILED, INTERRUPTED, main
 from autoal.terminal import interrupts_heeded
+from tests.commands import CONFIG
 from tests.session.killed import told
-from tests.session.problems import NAMES, X, again
+from tests.session.problems import NAMES, X, again, named
 
 
 class Closing:
@@ -102,3 +105,37 @@ def test_answers_that_were_taken_back_are_not_taken_back_twice(
     assert main(["undo", str(folder)]) == INTERRUPTED
     assert "they are taken back: the same command takes back more" in capsys.readouterr().err
     assert len(again(folder).labeled) == 11
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupt_right_after_the_journal_was_written_is_told_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], moment: str
+) -> None:
+    """Before the call returns, and when all is done but the end of the program."""
+    session = Session.create(tmp_path / "s", X, ids=NAMES, candidates=["margin"], random_state=1)
+    session.tell(NAMES[:12], named(NAMES[:12]))
+
+    def stopped(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    places = {"before": "autoal.session.folder.Folder.forget", "after": "autoal.cli.flush_output"}
+    monkeypatch.setattr(places[moment], stopped)
+    assert main(["query", str(session.folder), "--batch-size", "3", "--quiet"]) == INTERRUPTED
+    monkeypatch.undo()
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "--pending" in said and len(session.pending) == 3
+
+
+@pytest.mark.slow
+def test_workers_that_are_interrupted_while_they_import_say_nothing(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(CONFIG.format(seeds=2, rounds=2))
+    command = [sys.executable, "-m", "autoal", "compare", "c.toml", "--out", "new", "--workers", "2", "--quiet"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "new" / "manifest.json").is_file():  # workers start right after it
+        time.sleep(0.05)
+    time.sleep(0.8)
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert error.splitlines() == ["interrupted; what was finished is kept, and the same command goes on from there"]
+    assert process.returncode in (INTERRUPTED, -signal.SIGINT)
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -22,7 +23,7 @@ from autoal.experiment.cell import Cell, CellTimeLimit, MakeSelector
 from autoal.experiment.job import Job, travelling
 from autoal.experiment.progress import Ledger
 
-__all__ = ["Settle", "check_travels", "die_with_parent", "run_in_processes"]
+__all__ = ["Settle", "check_travels", "die_with_parent", "run_in_processes", "start_undisturbed"]
 
 Settle = Callable[[Cell, BaseException | None], None]
 """Called once for each cell, with what it raised."""
@@ -118,11 +119,25 @@ def run_in_processes(job: Job, todo: Sequence[Cell], workers: int, ledger: Ledge
             worker.end()
 
 
+def start_undisturbed(process: BaseProcess) -> None:
+    """Starts a process that no interrupt reaches, which the parent ends: also not while it imports, where Python would
+    print a traceback of its own. One that comes meanwhile reaches the parent."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        process.start()
+        return
+    resource_tracker.ensure_running()  # which lets interrupts through once it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start(job: Job) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(job, theirs), daemon=True)
-    process.start()
+    start_undisturbed(process)
     theirs.close()
     return _Worker(process, ours)
 

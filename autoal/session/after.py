@@ -34,8 +34,13 @@ def undo(
     from autoal.session.session import Session
 
     session = Session.open(folder)
-    undone = session.undo(count)
-    go_on_with("they are taken back: the same command takes back more")
+    journal = folder / "journal.jsonl"
+    before = journal.stat().st_size
+    try:
+        undone = session.undo(count)
+    finally:
+        if journal.stat().st_size > before:
+            go_on_with("they are taken back: the same command takes back more")
     labeled, pending, skipped = session.labeled, set(session.pending), session.skipped
     console = Console(soft_wrap=True, highlight=False)
     for name in dict.fromkeys(undone):

@@ -153,14 +153,13 @@ def _telling_how(folder: Path, batch_size: int, same: dict[str, Any]) -> Iterato
     before = _batches(folder)
     try:
         yield
-    except BaseException:
+    finally:  # at its end too: an interrupt may come later still
         now = _batches(folder)
         if now is not None and now != before:
             size = ["--pending"] if now > (before or 0) else ["--batch-size", batch_size]
             options = [part for name, value in same.items() if value is not None for part in (name, value)]
             command = shlex.join(map(str, ["autoal", "query", folder, *size, *options]))
             go_on_with(f"{'the batch is chosen' if now else 'the session is made'}: go on with {command}")
-        raise
 
 
 def _batches(folder: Path) -> int | None:

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from autoal.disk import locked
 from autoal.errors import AutoALWarning, RunError
-from autoal.experiment.workers import POLL_S, check_travels, die_with_parent
+from autoal.experiment.workers import POLL_S, check_travels, die_with_parent, start_undisturbed
 from autoal.study.book import Book
 from autoal.study.objective import CellsFailed, Objective, OnStep
 
@@ -146,7 +146,7 @@ def _start(objective: Objective, name: str, number: int) -> _Worker:
     ours, theirs = context.Pipe(duplex=False)
     owner = f"worker {number}"
     process = context.Process(target=_work, args=(objective, name, owner, theirs), daemon=True)
-    process.start()
+    start_undisturbed(process)
     theirs.close()
     return _Worker(process, ours, owner)
 
