@@ -122,7 +122,9 @@ def flags_of(arguments: Sequence[str] | None) -> list[Flag]:
     group = typer.main.get_command(app)
     command = getattr(group, "commands", {}).get(next(iter(given), ""))
     options = [each for each in getattr(command, "params", []) if each.opts and each.opts[0].startswith("--")]
-    return [Flag(str(each.name), each.opts[0], bool(getattr(each, "is_flag", False))) for each in options]
+    flags = [Flag(str(each.name), each.opts[0], bool(getattr(each, "is_flag", False))) for each in options]
+    # The column of labels is `label=` of autoal.data.load_dataset.
+    return [*flags, *(Flag("label", each.flag, False) for each in flags if each.argument == "target")]
 
 
 @app.command(short_help="AutoAL against random labels on digits: an answer and a page, in two minutes.")

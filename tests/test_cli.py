@@ -239,6 +239,45 @@ def test_doctor_tries_a_device_where_there_is_one(
     assert "; works; " in out and ("cuda" in out or "a GPU that torch does not use" in out)
 
 
+@pytest.mark.parametrize(
+    ("labels", "target", "says"),
+    [
+        (["oak", "elm"] * 40, "specis", "did you mean 'species'"),
+        (["oak"] * 80, "species", "one class only"),
+        ([f"tree {i}" for i in range(80)], "species", "80 different values in 80 labels"),
+        (["oak", "elm"] * 5 + [None] * 70, "species", "10 labels in 80 rows"),
+        (["oak", "elm"] * 3, "species", "6 rows"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_on_is_refused_once_and_before_anything_runs(
+    labels: list[str | None], target: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"a": np.arange(len(labels)) / 7, "species": labels})
+    frame.to_csv(tmp_path / "leaves.csv", index=False)
+    out = tmp_path / "run"
+    assert main(["compare", str(tmp_path / "leaves.csv"), "--target", target, "--out", str(out)]) == WRONG
+    assert says in capsys.readouterr().err and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "says"),
+    [
+        ("a,b,kind\n1,2,x\n", ["--target", "knid"], "did you mean 'kind'"),
+        ('"a","b",kind\n1,2,x\n', ["--id", "name"], "unknown column --id 'name'"),
+        ("a;b;kind\n1;2;x\n", ["--text", "word"], "['a', 'b', 'kind']"),
+        ("a,b\n", [], "holds no rows"),
+        ("", [], "holds no rows"),
+    ],
+)
+def test_label_refuses_a_table_before_it_opens_a_page(
+    content: str, arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    assert main(["label", str(tmp_path / "t.csv"), "--no-browser", *arguments]) == WRONG
+    said = capsys.readouterr()
+    assert says in said.err and "http" not in said.out and not (tmp_path / "t-session").exists()
+
+
 def test_a_data_file_of_ones_own_is_compared_with_one_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,5 +296,6 @@ def test_a_data_file_of_ones_own_is_compared_with_one_command(
     assert "leaves" in out and "yield" in out and "log_rmse" in out
     assert (tmp_path / "t/report.html").is_file() and (tmp_path / "r/journal.jsonl").is_file()
     assert main(["compare", str(tmp_path / "leaves.csv"), "--out", str(tmp_path / "x"), *common]) == WRONG
-    assert "species" in capsys.readouterr().err  # which columns there are
+    error = capsys.readouterr().err
+    assert "species" in error and "--target" in error and "label=" not in error  # which columns there are
     assert main(["compare", "configs/smoke.toml", "--target", "species"]) == WRONG

@@ -10,7 +10,7 @@ import pandas as pd
 from autoal.data.labeled_data import LabeledData
 from autoal.data.labels import LABEL_COLUMNS, class_numbers, class_table, is_missing, label_array
 from autoal.data.sources import IMAGE_SUFFIXES, decoded, read_frame
-from autoal.errors import InvalidInput
+from autoal.errors import InvalidInput, UnknownName
 
 __all__ = ["read_image_folder", "read_table"]
 
@@ -25,8 +25,13 @@ def read_table(path: Path, label: str | None = None) -> LabeledData:
     frame.columns = pd.Index(columns)
     found = [label] if label is not None else [column for column in LABEL_COLUMNS if column in columns]
     if not found or found[0] not in columns:
-        wanted = f"a column {label!r}" if label is not None else f"a column named {', '.join(LABEL_COLUMNS)}"
-        raise InvalidInput(f"{str(path)!r} has the columns {columns}; wanted {wanted}: name it with label=")
+        if label is not None:
+            said = UnknownName("column", label, columns, f"{str(path)!r} has the columns {columns}")
+            raise InvalidInput(f"{said}; name one with label=")
+        raise InvalidInput(
+            f"{str(path)!r} has the columns {columns}; wanted the labels in one named {', '.join(LABEL_COLUMNS)}, or "
+            "the name of theirs, with label="
+        )
     column = frame.pop(found[0])
     # read_csv makes whole numbers with a gap into floats, and text into objects with NaN; both say "missing" alike.
     missing = column.isna().to_numpy()

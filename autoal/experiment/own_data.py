@@ -23,7 +23,8 @@ def config_of_data(
     """AutoAL, both floors and the usual strategies (or `selectors`) on a data file, or a folder of images by class.
 
     Five seeds; logistic regression or ridge regression, a small convolutional network for images; batches of a
-    fortieth of the training part, 10 at most. Raises what `load_dataset` raises, InvalidInput below 60 rows.
+    fortieth of the training part, 10 at most. Raises what `load_dataset` raises, InvalidInput below 60 labels, for one
+    class, and for a column that holds a class for nearly every row.
     """
     import numpy as np  # here, as what follows: a wrong config should be refused before torch is there
 
@@ -34,6 +35,18 @@ def config_of_data(
     if len(data) < FEWEST:
         raise InvalidInput(f"{str(path)!r} has {len(data)} rows; wanted {FEWEST} or more for a comparison")
     regression = data.classes is None
+    missing = np.isnan(data.y) if regression else np.asarray(data.y) < 0
+    labels = len(data) - int(missing.sum())
+    if labels < FEWEST:
+        raise InvalidInput(
+            f"{str(path)!r} has {labels} labels in {len(data)} rows; wanted {FEWEST} or more to compare on"
+        )
+    if data.classes is not None and not 2 <= len(data.classes) <= labels // 4:
+        held = "one class only" if len(data.classes) < 2 else f"{len(data.classes)} different values in {labels} labels"
+        raise InvalidInput(
+            f"the labels of {str(path)!r} hold {held}; wanted two classes or more, with four labels of each or more on "
+            "average: is it the right column?"
+        )
     pictures = isinstance(data.X, np.ndarray) and data.X.ndim > 2
     training = round(0.6 * len(data))
     batch = min(10, max(1, training // 40))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from autoal.errors import AutoALWarning, DataMissing, InvalidInput
+from autoal.errors import AutoALWarning, DataMissing, InvalidInput, UnknownName
 from autoal.labeling.options import Options
 from autoal.labeling.page_server import Server, open_browser
 from autoal.session.folder import is_session
@@ -83,6 +85,7 @@ def label(
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if not is_session(folder):
         _check_source(source)
+        _check_columns(source, {"--text": text, "--id": id, "--target": target})
     pictures = None if show is None else str(show.absolute())
     options = Options(text, classes, candidates, id, target, task, seed, audit, pictures)
     server = Server(port)
@@ -130,6 +133,20 @@ def _check_source(source: Path) -> None:
         raise DataMissing(f"{str(source)!r} is not there; wanted a folder of pictures, or {', '.join(SUFFIXES)}")
     if not source.is_dir() and source.suffix not in SUFFIXES:
         raise InvalidInput(f"got {str(source)!r}; wanted a folder of pictures, or {', '.join(SUFFIXES)}")
+
+
+def _check_columns(source: Path, named: Mapping[str, str | None]) -> None:
+    """The same of a table's header: else a page would open, and close again once torch is there."""
+    if source.is_dir() or source.suffix not in (".csv", ".tsv"):
+        return
+    with open(source, encoding="utf-8-sig", errors="replace", newline="") as file:
+        header, further = file.readline(1_000_000), file.readline(1_000_000)
+    if not header.strip() or not further:
+        raise InvalidInput(f"{str(source)!r} holds no rows; wanted a header and one line for each point")
+    for option, name in named.items():
+        if name is not None and name not in header:
+            names = [each.strip().strip('"') for each in re.split(r"[,;\t|]", header)]
+            raise UnknownName(f"column {option}", name, names, f"the columns of {str(source)!r} are {names}")
 
 
 def _desk(

@@ -64,7 +64,7 @@ def shortfall_table(journal: pd.DataFrame, singles: Collection[str]) -> pd.DataF
     if len(present) < 2 or areas.empty:
         return pd.DataFrame()
     means = areas.groupby(level="dataset", sort=False).mean()
-    below = (-means.sub(means[present].max(axis=1), axis=0)).clip(lower=0)
+    below = (-means.sub(means[present].max(axis=1), axis=0)).clip(lower=0) + 0.0  # no -0.00
     table = pd.DataFrame(
         {
             "selector": below.columns,

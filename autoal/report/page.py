@@ -226,6 +226,7 @@ def _content(report: Report) -> dict[str, Any]:
         "reference": report.reference,
         "answer": report.answer,
         "verdict": report.verdict,
+        "uniform": report.focus != "uniform" and "uniform" in set(report.journal["selector"]),
         "findings": findings(report),
         "notes": report.notes,
         "tiles": _tiles(report, sum(group["cells"] for group in failures)),
@@ -242,7 +243,7 @@ def _content(report: Report) -> dict[str, Any]:
         "scenarios": _scenarios(report),
         "measures": _measures(report),
         "stopping": _stopping(report, records),
-        "weights": _weights(report, records),
+        "weights": _weights(report, records, bool(gates.empty or gates["opened"].any())),
         "rejected": _rejected(report),
         "gates": None if gates.empty else _table(gates, report),
         "reasons": reasons[:5],
@@ -293,7 +294,8 @@ def _tiles(report: Report, failed: int) -> list[tuple[str, str, str]]:
         if not one:
             tiles.append((counts, f"scenarios won · tied · lost to {report.reference}", "by 95 % interval over seeds"))
     cells = len(report.journal.groupby(["dataset", "selector", "seed"]))
-    tiles.append((str(cells), "cells finished", f"{failed} failed" if failed else "none failed"))
+    what = "runs of one selector on one seed" if one else "runs of one selector on one scenario and seed"
+    tiles.append((str(cells), what, f"{failed} failed" if failed else "none failed"))
     return tiles
 
 
@@ -445,14 +447,15 @@ def _stopping(report: Report, records: list[dict[str, Any]]) -> dict[str, Any] |
     }
 
 
-def _weights(report: Report, records: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _weights(report: Report, records: Iterable[Mapping[str, Any]], moved: bool) -> dict[str, Any] | None:
+    """The picture of the weights, where any was `moved` by what was learned; else a sentence says as much."""
     weights = weights_by_round(map(dict, records), report.focus)
     if len(weights) < 2:
         return None
     mean = weights.mean(axis=1)
     even = 1 / len(weights)
     listed = ", ".join(f"{name} {value:.2f}" for name, value in mean.head(5).items())
-    flat = float((weights - even).abs().to_numpy().max()) < 0.1 * even
+    flat = not moved or float((weights - even).abs().to_numpy().max()) < 0.1 * even
     picture = None
     if not flat:  # a map of one colour says less than a sentence
         path = weight_map(weights.head(CANDIDATES), _plot(report, "weights"))
