@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from autoal.compute import steady
 from autoal.cryo.similarity import Likeness, self_cross
 from autoal.cryo.windows import windows
+from autoal.models.eager import eager
 from autoal.models.masked import MaskedAutoencoder
 from autoal.rng import generator, numpy_rng
 
@@ -62,7 +63,7 @@ def train(
     draws = _Draws(references, diameter, net.side, recipe, numpy_rng(seed, "cryo windows"))
     masks = generator(seed, "cryo masks")
     likeness = Likeness(OTHERS, recipe.pi)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.decay)
+    optimiser = eager(torch.optim.AdamW)(net.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.decay)
     history = []
     net.train()
     with steady(net, device):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autoal.models.eager import eager
+
 __all__ = [
     "LastLayer",
     "classification_posterior",
@@ -52,7 +54,7 @@ def map_head(inputs_L_D: Tensor, labels: Tensor, num_classes: int, prior: float,
     weights = inputs_L_D.new_zeros(num_classes, inputs_L_D.shape[1]) if start is None else start.clone()
     with torch.enable_grad():
         weights.requires_grad_()
-        search = torch.optim.LBFGS(
+        search = eager(torch.optim.LBFGS)(
             [weights], max_iter=100, tolerance_grad=1e-5, tolerance_change=1e-9, line_search_fn="strong_wolfe"
         )
 

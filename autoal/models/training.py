@@ -16,6 +16,7 @@ from autoal.data.batches import Parts
 from autoal.data.rows import Rows
 from autoal.errors import AutoALError, InvalidInput
 from autoal.models.base import Progress
+from autoal.models.eager import eager
 from autoal.models.forward import cast, forward
 from autoal.models.nets import logits_of
 
@@ -167,9 +168,11 @@ def _batches(order: Tensor, size: int) -> Iterator[Tensor]:
 
 def _optimizer(weights: list[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
-        return torch.optim.SGD(weights, config.lr, momentum=0.9, nesterov=True, weight_decay=config.weight_decay)
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(weights, config.lr, weight_decay=config.weight_decay)
+        made = eager(torch.optim.SGD)(weights, config.lr, momentum=0.9, nesterov=True, weight_decay=config.weight_decay)
+    else:
+        kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+        made = eager(kind)(weights, config.lr, weight_decay=config.weight_decay)
+    return made
 
 
 def _schedule(config: TrainConfig, steps: int) -> Callable[[int], float]:

@@ -23,6 +23,7 @@ from autoal.anchor.candidates import NamedCandidate
 from autoal.anchor.ranks import pick_matrix
 from autoal.compute import chunks
 from autoal.data import as_rows
+from autoal.models.eager import eager
 from autoal.models.nets import ResNet18, default_net
 from autoal.models.standardise import Standardise
 from autoal.outputs import ModelOutputs, PoolView
@@ -167,7 +168,7 @@ def run_paper_search(
         search_net = PaperSearchNet(trunk, widths, len(candidates)).to(device)
     x, y = inputs.to(device), labels.to(device)
     warm = fit_half if config.fitnet_warmup == "other" else query_half
-    fit_optimizer = torch.optim.Adam(fit_net.parameters(), lr=config.learning_rate)
+    fit_optimizer = eager(torch.optim.Adam)(fit_net.parameters(), lr=config.learning_rate)
     batches = _Batches(batch_size, generator(seed, "paper", "batches"))
     with isolated(derive_seed(seed, "paper", "training")):
         fit_net.train()
@@ -245,8 +246,8 @@ class Game:
         self.threshold, self.scale = 0.0, 1.0
         self.losses: dict[str, list[float]] = {"fit": [], "search": [], "prediction": []}
 
-        def sgd() -> torch.optim.SGD:
-            return torch.optim.SGD(
+        def sgd() -> torch.optim.Optimizer:
+            return eager(torch.optim.SGD)(
                 search_net.parameters(),
                 lr=config.learning_rate,
                 momentum=config.momentum,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from autoal.anchor.heads import LinearHeads, fit_heads
+from autoal.models.eager import eager
 from autoal.search.compose import compose_episode
 from autoal.search.engines import ENGINES
 from autoal.search.episodes import Episodes
@@ -81,7 +82,7 @@ def train_search_net(
     if capacity > 0:
         shared = [*net.first.parameters(), *net.second.parameters()]
         groups.append({"params": shared, "lr": 0.1 * config.outer_lr})
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    optimizer = eager(torch.optim.Adam)(groups, betas=(0.9, 0.99))
     anchor = {name: value.detach().clone() for name, value in prior.named_parameters()}
     pull = config.shrinkage / max(1.0, effective_labels)
     heads = LinearHeads(episodes.heads.whitener, episodes.problem.num_classes, episodes.heads.weight.detach())

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autoal.anchor.heads import LinearHeads, fit_heads
+from autoal.models.eager import eager
 from autoal.search.fit_net import HeadProblem
 
 # `higher` 0.2.1 compares a number with `is`, which Python warns of whenever it compiles the file.
@@ -24,6 +25,8 @@ with warnings.catch_warnings():
 
 __all__ = ["ENGINES", "Engine"]
 
+higher.register_optim(eager(torch.optim.SGD), higher.optim.DifferentiableSGD)
+
 Engine = Callable[[HeadProblem, LinearHeads, Tensor, int, float], tuple[Tensor, Tensor]]
 """engine(problem, heads, mask (E, P), steps, lr) -> upper loss (E,), differentiable in the mask, and the heads'
 weights (E, D, C) after training, detached."""
@@ -32,7 +35,7 @@ weights (E, D, C) after training, detached."""
 def _unrolled_by_higher(
     problem: HeadProblem, heads: LinearHeads, mask: Tensor, steps: int, lr: float
 ) -> tuple[Tensor, Tensor]:
-    optimizer = torch.optim.SGD(heads.parameters(), lr=lr)
+    optimizer = eager(torch.optim.SGD)(heads.parameters(), lr=lr)
     with higher.innerloop_ctx(heads, optimizer, copy_initial_weights=True, track_higher_grads=True) as (fast, diffopt):
         for _ in range(steps):
             # Episodes share no parameter, so the gradient of the sum is each one's own.
