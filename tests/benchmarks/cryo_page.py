@@ -141,12 +141,12 @@ def foreign(frame: pd.DataFrame) -> str:
     lines = [
         "## Ice and dirt: background, or rejected",
         "",
-        "Four synthetic micrographs with ice, dirt and broken halves; windows are the maxima of a Laplacian of a Gaussian",
-        "and random ones, here and on three unseen micrographs. 80 labels in batches of 10. What is foreign is taught as",
-        "background, or put aside and never trained on. Average precision of particle against all else over the unseen",
-        "windows; *trained again* is the picker refitted after the 80 labels (`autoal.cryo.refit`).",
+        "Four synthetic micrographs with ice, dirt and broken halves; windows are the maxima of a Laplacian of a",
+        "Gaussian and random ones, here and on three unseen micrographs. 80 labels in batches of 10. What is foreign",
+        "is taught as background, or put aside and never trained on. Average precision of particle against all else",
+        "over the unseen windows; *trained again* is the picker refitted after the 80 labels (`autoal.cryo.refit`).",
         "",
-        "| set | seeds | foreign is | asked by | start | 80 labels | trained again | particles bought | foreign bought |",
+        "| set | seeds | foreign is | asked by | start | 80 labels | trained again | particles | foreign bought |",
         "|---|---:|---|---|---:|---:|---:|---:|---:|",
     ]
     for (name, mode, by), part in frame.groupby(["set", "foreign", "asked"], sort=False):
@@ -154,7 +154,8 @@ def foreign(frame: pd.DataFrame) -> str:
         again = "" if np.isnan(mean["refit_ap"]) else f"{mean['refit_ap']:.3f}"
         lines.append(
             f"| {name} | {len(part)} | {'background' if mode == 'background' else 'rejected'} | {NAMES[by]} | "
-            f"{mean['start_ap']:.3f} | {mean['end_ap']:.3f} | {again} | {mean['bought_1']:.1f} | {mean['bought_2']:.1f} |"
+            f"{mean['start_ap']:.3f} | {mean['end_ap']:.3f} | {again} | {mean['bought_1']:.1f} | "
+            f"{mean['bought_2']:.1f} |"
         )
     share = 100 * frame.groupby("set")["share_2"].mean()
     told = ", ".join(f"{share[name]:.0f} % on {name}" for name in frame["set"].unique())
