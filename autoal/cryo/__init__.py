@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from autoal.cryo.peaks import Peaks, Picks, ScoreMap, find_peaks, threshold_of
     from autoal.cryo.picker import CryoMAE
     from autoal.cryo.pool import WindowPool, answers
+    from autoal.cryo.retraining import refit
     from autoal.cryo.synthetic import Synthetic, synthetic_micrograph
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "answers",
     "find_peaks",
     "measures",
+    "refit",
     "synthetic_micrograph",
     "threshold_of",
 ]
@@ -30,6 +32,7 @@ _HOMES = {
     **dict.fromkeys(("Peaks", "Picks", "ScoreMap", "find_peaks", "threshold_of"), "peaks"),
     "CryoMAE": "picker",
     **dict.fromkeys(("WindowPool", "answers"), "pool"),
+    "refit": "retraining",
     **dict.fromkeys(("Synthetic", "synthetic_micrograph"), "synthetic"),
 }
 

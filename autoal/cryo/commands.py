@@ -37,6 +37,9 @@ Reference = Annotated[
     typer.Option(help="Micrograph of the marks, where their file does not say.", show_default=False),
 ]
 FlipY = Annotated[bool, typer.Option("--flip-y", help="Rows of files of marks and picks are counted from below.")]
+Recentre = Annotated[
+    bool, typer.Option("--recentre", help="Put marks that miss the middle of their particle right first.")
+]
 Exemplars = Annotated[int, typer.Option(help="How many of the marks are used, drawn by the seed.", min=1)]
 Steps = Annotated[int, typer.Option(help="Steps of training.", min=1)]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same picks.", min=0)]
@@ -59,6 +62,7 @@ def pick(
     ] = None,
     reference: Reference = None,
     flip_y: FlipY = False,
+    recentre: Recentre = False,
     exemplars: Exemplars = 15,
     steps: Steps = 300,
     seed: Seed = 0,
@@ -76,7 +80,7 @@ def pick(
     from autoal.cryo.folder import pick_all
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    work = _work(micrographs, marks, diameter, reference, flip_y, exemplars, steps, seed, device)
+    work = _work(micrographs, marks, diameter, reference, flip_y, recentre, exemplars, steps, seed, device)
     for line in pick_all(work, out, format, threshold, labels):
         console.print(escape(line))
 
@@ -90,6 +94,7 @@ def windows(
     most: Annotated[int, typer.Option(help="Candidates of one scale in a micrograph.", min=1)] = 120,
     reference: Reference = None,
     flip_y: FlipY = False,
+    recentre: Recentre = False,
     exemplars: Exemplars = 15,
     steps: Steps = 300,
     seed: Seed = 0,
@@ -107,7 +112,7 @@ def windows(
     from autoal.cryo.folder import write_windows
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    work = _work(micrographs, marks, diameter, reference, flip_y, exemplars, steps, seed, device)
+    work = _work(micrographs, marks, diameter, reference, flip_y, recentre, exemplars, steps, seed, device)
     for line in write_windows(work, out, most):
         console.print(escape(line))
 
@@ -118,6 +123,7 @@ def _work(
     diameter: float,
     reference: str | None,
     flip_y: bool,
+    recentre: bool,
     exemplars: int,
     steps: int,
     seed: int,
@@ -128,6 +134,6 @@ def _work(
     if not diameter > 0:
         raise InvalidInput(f"got --diameter {diameter:g}; wanted that of a particle in pixels of the micrographs")
     return Work.read(
-        micrographs, marks, diameter, reference=reference, flip_y=flip_y, exemplars=exemplars, steps=steps, seed=seed,
-        device=device,
+        micrographs, marks, diameter, reference=reference, flip_y=flip_y, recentre=recentre, exemplars=exemplars,
+        steps=steps, seed=seed, device=device,
     )  # fmt: skip

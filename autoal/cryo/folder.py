@@ -61,6 +61,7 @@ class Work:
     steps: int
     seed: int
     device: str
+    recentre: bool = False
 
     @classmethod
     def read(
@@ -75,6 +76,7 @@ class Work:
         steps: int,
         seed: int,
         device: str,
+        recentre: bool = False,
     ) -> Self:
         """Raises InvalidInput where marks are of no micrograph, or it is not clear of which."""
         files = micrograph_files(micrographs)
@@ -102,7 +104,7 @@ class Work:
             raise InvalidInput(f"{str(marks)!r} holds no marks; wanted the centres of some particles, about 15")
         if flip_y:
             named = {stem: _flipped(marked, read_micrograph(by_stem[stem]).shape[0]) for stem, marked in named.items()}
-        return cls(files, named, diameter, flip_y, exemplars, steps, seed, device)
+        return cls(files, named, diameter, flip_y, exemplars, steps, seed, device, recentre)
 
     def fitted(self, labeled: Labeled | None = None) -> CryoMAE:
         """The picker, trained on the references and on windows labeled since."""
@@ -111,7 +113,10 @@ class Work:
             negatives = labeled.background
         files = [file for file in self.files if file.stem in {*centres, *negatives}]
         none = np.zeros((0, 2))
-        model = CryoMAE(self.diameter, self.exemplars, self.steps, random_state=self.seed, device=self.device)
+        model = CryoMAE(
+            self.diameter, self.exemplars, self.steps, recentre=self.recentre, random_state=self.seed,
+            device=self.device,
+        )  # fmt: skip
         pictures = [read_micrograph(file) for file in files]
         model.fit(
             pictures,
@@ -129,6 +134,8 @@ class Work:
     def digest(self) -> str:
         """Of all that picks depend on but the micrographs."""
         said = [self.diameter, self.flip_y, self.exemplars, self.steps, self.seed, self.device]
+        if self.recentre:  # folders of picks made before there was such a thing are still known
+            said.append("recentre")
         told = {stem: centres.tolist() for stem, centres in sorted(self.marks.items())}
         return hashlib.sha256(dumps([said, told]).encode()).hexdigest()[:16]
 

@@ -120,10 +120,11 @@ class Pooled:
     embeddings: Values
 
 
-def pooled(data: Set, model: CryoMAE, seed: int, *, foreign: bool = False) -> Pooled:
-    """The exemplars and three random windows of background are labeled; windows with half a particle are left out."""
+def pooled(data: Set, model: CryoMAE, seed: int, *, foreign: bool = False, peaks: bool = True) -> Pooled:
+    """The exemplars and three random windows of background are labeled; windows with half a particle are left out.
+    `peaks`: those of `model` are candidates too."""
     marks = np.column_stack([np.zeros(EXEMPLARS), exemplars(data, seed)])
-    pool = WindowPool(data.pictures, data.diameter, marks=marks, picker=model, random_state=seed)
+    pool = WindowPool(data.pictures, data.diameter, marks=marks, picker=model if peaks else None, random_state=seed)
     truth = answers(pool, data.marks, data.foreign if foreign else None)
     whole = truth != -1
     pool, truth = pool.kept(whole), truth[whole]

@@ -161,6 +161,9 @@ def test_picks_of_a_folder_and_the_same_command_goes_on(folder: Path, capsys: py
     assert (out / "grid1.star").read_bytes() == first
     assert run(folder, "pick", "--out", str(out), "--threshold", "0.5") == WRONG
     assert "made with other marks" in capsys.readouterr().err
+    assert run(folder, "pick", "--out", str(out), "--recentre") == WRONG
+    assert run(folder, "pick", "--out", str(folder / "right"), "--recentre", "--format", "csv") == 0
+    assert (folder / "right" / "grid1.csv").is_file()
 
 
 def test_rows_counted_from_below(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from autoal import AutoAL
-from autoal.cryo import WindowPool, answers, synthetic_micrograph
+from autoal.cryo import CryoMAE, WindowPool, answers, refit, synthetic_micrograph
 from autoal.errors import InvalidInput, PoolExhausted
 from autoal.rng import numpy_rng
 
@@ -108,6 +108,37 @@ def test_what_is_wrong_is_said(pool: WindowPool, change: dict[str, Any], message
         given["labels"] = np.full(len(pool), 7)
     with pytest.raises(InvalidInput, match=message):
         pool.ask(AutoAL("fast"), np.zeros((len(pool), 3)), given["labels"], 3, foreign=given["foreign"])
+
+
+def test_the_picker_is_trained_again_with_what_was_labeled(made: Any, pool: WindowPool) -> None:
+    pictures = [one.pixels for one in made]
+    quick: dict[str, Any] = {"steps": 4, "batch": 8, "width": 24, "depth": 1, "heads": 2, "stride": 0.5}
+    before = CryoMAE(DIAMETER, **quick, random_state=0, device="cpu").fit(pictures[0], made[0].centres[:5])
+    was = before.embed(pictures, pool.centres)
+    truth = answers(pool, [one.centres for one in made], [one.foreign for one in made])
+    labels = np.full(len(pool), -1)
+    labels[:5] = 1
+    for value, count in ((1, 10), (0, 6), (2, 6)):
+        labels[np.flatnonzero((truth == value) & (pool.kind != "mark"))[:count]] = value
+    after, embeddings = refit(pool, before, pictures, labels)
+    assert embeddings.shape == was.shape and not np.allclose(embeddings, was)
+    assert len(after.references_) == 5 and after.labels_threshold_ is not None
+    assert np.array_equal(before.embed(pictures, pool.centres), was) and before.labels_threshold_ is None
+    turned_away, others = refit(pool, before, pictures, labels, foreign="reject")
+    assert turned_away.labels_threshold_ is None and not np.allclose(others, embeddings)
+    unmarked = pool.kept(np.flatnonzero(pool.kind != "mark"))
+    model, _ = refit(unmarked, before, pictures, labels[pool.kind != "mark"])
+    assert 5 <= len(model.references_) <= 10
+    for wrong, message in (
+        ({"labels": labels[:3]}, "one for each"),
+        ({"labels": np.where(labels == 1, 0, labels)}, "without a particle"),
+        ({"labels": np.full(len(pool), 7)}, "1, 0, 2 and -1"),
+        ({"micrographs": pictures[:1]}, "wanted those of the pool"),
+        ({"foreign": "ignore"}, "'background' or 'reject'"),
+    ):
+        given = {"micrographs": pictures, "labels": labels, **wrong}
+        with pytest.raises(InvalidInput, match=message):
+            refit(pool, before, **given)
 
 
 def test_pools_that_cannot_be(made: Any) -> None:
