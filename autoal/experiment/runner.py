@@ -21,7 +21,7 @@ from autoal.experiment.job import Job, Travelling
 from autoal.experiment.progress import Ledger, OnProgress
 from autoal.experiment.shards import Shard, compile_journal
 from autoal.experiment.store import RunStore, early_key
-from autoal.experiment.task import dataset_contents, dataset_fingerprint
+from autoal.experiment.task import dataset_contents, dataset_fingerprint, forget_data
 from autoal.experiment.task_models import check_model
 from autoal.experiment.workers import run_in_processes
 from autoal.installed import versions
@@ -215,6 +215,7 @@ def try_selector(spec: SelectorSpec, make_selector: MakeSelector) -> None:
 
 def manifest_of(config: ExperimentConfig) -> dict[str, Any]:
     """What a reader needs in order to know how a journal was made. Loads the data sets."""
+    forget_data()
     return {
         "format": 2,
         "config": config.identity(),

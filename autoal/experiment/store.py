@@ -41,6 +41,7 @@ from autoal.disk import (
 )
 from autoal.errors import AutoALWarning, RunError, shown
 from autoal.experiment.lines import check_round, write_run
+from autoal.experiment.manifests import read_manifest
 from autoal.journal import Journal
 
 __all__ = ["LONGEST_KEY", "CellStore", "RunStore", "cell_key", "early_key"]
@@ -235,10 +236,7 @@ class RunStore:
             if not path.exists():
                 write_atomic(path, json.dumps(manifest, indent=2) + "\n")
                 return
-        try:
-            old = loads(path.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{path} cannot be read; choose another folder with --out") from error
+        old = read_manifest(path)
         parts = ["config", "data", *(["contents"] if {"contents"} <= old.keys() & manifest.keys() else [])]
         changes = [line for part in parts for line in differences(old.get(part), manifest[part], part)]
         if changes:
@@ -256,14 +254,11 @@ class RunStore:
             )
 
     def manifest(self) -> Record:
-        """What `begin` wrote. Raises RunError where this is no run folder."""
-        try:
-            manifest: Record = loads((self.folder / "manifest.json").read_bytes())
-            if not isinstance(manifest, dict):
-                raise ValueError("no object")
-            return manifest
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.folder} is not the folder of a run: it has no readable manifest.json") from error
+        """What `begin` wrote. Raises RunError where this is no run folder, or the file is another by now."""
+        path = self.folder / "manifest.json"
+        if not path.is_file():
+            raise RunError(f"{self.folder} is not the folder of a run: it has no manifest.json")
+        return read_manifest(path)
 
     def compile(self, keys: Iterable[str], finished: Iterable[str]) -> None:
         """Makes journal.jsonl and timings.jsonl from the cells in `finished`, in the order of `keys`."""

@@ -24,7 +24,7 @@ from autoal.experiment.rebench import rebench_split, standard_scores
 from autoal.experiment.regimes import beside_noise, in_bins, long_tail, near_copies, unreliable_labels, with_share
 from autoal.rng import numpy_rng
 
-__all__ = ["Task", "dataset_contents", "dataset_fingerprint", "make_task"]
+__all__ = ["Task", "dataset_contents", "dataset_fingerprint", "forget_data", "make_task"]
 
 Indices = NDArray[np.int64]
 Scaling = tuple[NDArray[Any], NDArray[Any]]
@@ -65,6 +65,11 @@ def _load(name: str, target: str | None, encoder: str | None) -> LabeledData:
     if not isinstance(data.X, pd.DataFrame):
         return data
     return replace(data, X=as_rows(data.X).take(slice(0, len(data.X))).numpy())
+
+
+def forget_data() -> None:
+    """Files that were read in this process are read again: they may be others by now."""
+    _load.cache_clear()
 
 
 def _data(spec: DatasetSpec) -> LabeledData:

@@ -24,7 +24,7 @@ from autoal.experiment.progress import Standing
 from autoal.experiment.runner import manifest_of, try_selector
 from autoal.experiment.store import RunStore
 from autoal.experiment.task_models import check_model
-from autoal.study.book import Book
+from autoal.study.book import Book, check_storage
 from autoal.study.crew import OnTrial, play_all, play_in_processes, workers_gone
 from autoal.study.objective import Objective, base_error, compute_base
 from autoal.study.results import StudyResult, write_results
@@ -74,6 +74,7 @@ def run_study(
     with root.lock():
         manifest = manifest_of(grid)
         manifest["config"]["study"] = json.loads(study_config.model_dump_json(exclude={"trials"}))
+        check_storage(study_config)  # first: one that cannot be used is no part of the study that begins
         root.begin(manifest)
         workers_gone(root.folder)
 

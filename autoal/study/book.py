@@ -12,7 +12,7 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from autoal.errors import AutoALError, RunError, shown
 from autoal.experiment.config import StudyConfig
 from autoal.rng import derive_seed
 
-__all__ = ["DONE", "Book", "counts"]
+__all__ = ["DONE", "Book", "check_storage", "counts"]
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
@@ -54,6 +54,26 @@ def read_log(path: Path) -> int:
         ) from error
 
 
+@contextlib.contextmanager
+def _usable(config: StudyConfig, folder: Path) -> Iterator[None]:
+    """Raises RunError, with what to do, for whatever Optuna, a database or a changed line lead to."""
+    try:
+        yield
+    except (MemoryError, AutoALError):
+        raise
+    except Exception as error:
+        where = folder / "study.log" if config.storage is None else f"the storage {config.storage!r}"
+        remedy = LOG_REMEDY if config.storage is None else "put it right, or name another `storage` in the config"
+        raise RunError(f"{where} cannot be used ({shown(str(error) or type(error).__name__)}): {remedy}") from error
+
+
+def check_storage(config: StudyConfig) -> None:
+    """Raises RunError where the database that the config names, if it does, cannot be used."""
+    if config.storage is not None:
+        with _usable(config, Path()):
+            optuna.storages.get_storage(config.storage)
+
+
 class Book:
     """The trials of one study. Several processes may have one of the same folder open, each for one trial at a time.
 
@@ -64,7 +84,7 @@ class Book:
         self.config, self.folder = config, folder
         self.mine = str(folder.resolve())
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
+        with _usable(config, folder):
             storage: str | BaseStorage
             if config.storage is None:
                 # Our own lock ends with its process; Optuna's would make others wait half a minute after a kill.
@@ -80,12 +100,6 @@ class Book:
                 pruner=_pruner(config, seeds),
             )
             self.trials()
-        except (MemoryError, AutoALError):
-            raise
-        except Exception as error:  # of Optuna, of a database, of whatever a line that was changed leads to
-            where = folder / "study.log" if config.storage is None else f"the storage {config.storage!r}"
-            remedy = LOG_REMEDY if config.storage is None else "put it right, or name another `storage` in the config"
-            raise RunError(f"{where} cannot be used ({shown(str(error) or type(error).__name__)}): {remedy}") from error
 
     def next(self, owner: str = "") -> Trial | None:
         """The next trial, of a process named `owner`; None where all are finished or under way."""
