@@ -30,9 +30,9 @@ device = "cpu"
 """
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "cryo", "cryo pick", "cryo windows"])
 def test_every_command_has_help_with_two_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
+    assert main([*command.split(), "--help"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert sum(line.startswith(f"Example: autoal {command}") for line in lines) >= 2
     assert not [line for line in lines if line.count("Example:") > 1]

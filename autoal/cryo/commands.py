@@ -18,7 +18,12 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="cryo",
-    help="Particles of cryo-electron micrographs, from few marks.",
+    help=(
+        "Particles of cryo-electron micrographs, from few marks.\n\n"
+        "\b\nExample: autoal cryo pick micrographs/ --marks marks.csv --diameter 180\n"
+        "Example: autoal cryo windows micrographs/ --marks marks.csv --diameter 180 --out windows"
+    ),
+    short_help="Particles of cryo-electron micrographs, from few marks.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -107,7 +112,9 @@ def windows(
 
     No two windows overlap, so none is asked for twice. Ice, carbon and dirt are background: a picker has to know them.
 
-    Example: autoal cryo windows micrographs/ --marks marks.csv --diameter 180 --out windows
+    \b
+    Example: autoal cryo windows micrographs/ --marks marks.csv --diameter 180
+    Example: autoal cryo windows one.mrc --marks marks.box --diameter 180 --out more
     """
     from autoal.cryo.folder import write_windows
 

@@ -15,6 +15,7 @@ from autoal.lazy import is_a
 __all__ = [
     "LABEL_COLUMNS",
     "TASKS",
+    "check_order",
     "class_numbers",
     "class_table",
     "is_absent",
@@ -100,6 +101,19 @@ def task_of(given: NDArray[Any]) -> str:
     different = len(np.unique(values))
     fractions = bool((values != np.floor(values)).any())
     return "regression" if fractions or different > max(MANY, len(values) / 2) else "classification"
+
+
+def check_order(X: Any, y: Any) -> None:
+    """Raises InvalidInput where `X` and `y` are of pandas, and name the same rows in another order: labels go by place,
+    so each would be that of another row."""
+    framed = all(is_a(each, "pandas", "DataFrame", "Series") for each in (X, y))
+    if not framed or len(X) != len(y) or X.index.equals(y.index):
+        return
+    if X.index.is_unique and y.index.is_unique and len(X.index.symmetric_difference(y.index)) == 0:
+        raise InvalidInput(
+            "X and y have the same index in different orders; wanted one order: y.reindex(X.index), or y.to_numpy() "
+            "where the places are right"
+        )
 
 
 def target_array(given: NDArray[Any], what: str = "y") -> NDArray[np.float64]:

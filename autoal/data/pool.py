@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoal.data.indices import id_array, id_ranks, index_array
-from autoal.data.labels import TASKS, class_numbers, class_table, is_missing, label_array, target_array, task_of
+from autoal.data.labels import (
+    TASKS,
+    check_order,
+    class_numbers,
+    class_table,
+    is_missing,
+    label_array,
+    target_array,
+    task_of,
+)
 from autoal.data.notes import Quiet
 from autoal.data.rows import ConcatRows, Rows, as_rows
 from autoal.errors import InvalidInput, PoolExhausted, shown
@@ -110,6 +119,7 @@ class Pool:
             task = "classification"
         if X_pool is None:
             rows, offset = as_rows(X), 0
+            check_order(X, y)
             labeled_rows, given = labeled_part(y, len(rows), labeled, task)
             n_user = len(rows)
         else:

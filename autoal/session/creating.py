@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autoal.data import Rows
+from autoal.data.labels import check_order
 from autoal.disk import digest
 from autoal.encoders import check_encoder
 from autoal.errors import InvalidInput
@@ -65,6 +66,7 @@ def make_session(
         rows.use(encoder)
         if task == "auto" and is_regressor_model(model):
             task = "regression"
+        check_order(X, y)
         task, known, labels = first_labels(y, labeled, len(rows), task)  # type: ignore[assignment]  # one of the two
         space = LabelSpace.of(task, classes)
         selector = AutoAL(

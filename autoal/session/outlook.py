@@ -69,7 +69,7 @@ def outlook_of(
     verdict = rule.judge(rounds or [Round(labels=labels)])
     if len(rounds) < FEWEST and not verdict.stop:
         verdict = Verdict(None, verdict.says)
-    gain = expected_gain(rounds, ahead, task=task)
+    gain = expected_gain(rounds, ahead, task="regression" if task == "regression" else "classification")
     parts = [_gain(gain, ahead, rounds, task, missing), _stability(rounds, stable)]
     said = "; ".join(part for part in parts if part)
     advice = {

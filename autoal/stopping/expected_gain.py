@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from autoal.stopping.base import Rule, Verdict, fraction, whole
 from autoal.stopping.gain import FEWEST, Gain, fit_gain
@@ -22,7 +22,11 @@ CHANGES = 3
 
 
 def expected_gain(
-    rounds: Sequence[Round], ahead: int, *, task: str = "classification", level: float = 0.8
+    rounds: Sequence[Round],
+    ahead: int,
+    *,
+    task: Literal["classification", "regression"] = "classification",
+    level: float = 0.8,
 ) -> Gain | None:
     """What `ahead` labels more may add to the accuracy, or take off the RMSE, by what is known without test labels;
     None while it is too little.

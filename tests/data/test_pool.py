@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from autoal import AutoAL, Session
 from autoal.data import Pool
 from autoal.data.labels import task_of
 from autoal.errors import InvalidInput, PoolExhausted
@@ -258,3 +259,19 @@ def test_minus_one_in_integers_is_a_target_where_the_task_says_so():
 )
 def test_what_counts_as_a_regression(labels, task):
     assert task_of(labels) == task
+
+
+def test_labels_in_another_order_than_the_rows_are_not_given_to_the_wrong_ones(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(8.0)}, index=list("hgfedcba"))
+    labels = pd.Series([0, 1, None, None, 1, None, 0, None], index=list("hgfedcba"))
+    turned = labels.sort_index()
+    with pytest.raises(InvalidInput, match="different orders"):
+        Pool.build(frame, turned)
+    with pytest.raises(InvalidInput, match="different orders"):
+        AutoAL("fast").fit_query(frame, turned, batch_size=2)
+    with pytest.raises(InvalidInput, match="different orders"):
+        Session.create(tmp_path / "s", frame, y=turned)
+    picked = Pool.build(frame, labels)
+    assert picked.labeled.tolist() == Pool.build(frame, turned.reindex(frame.index)).labeled.tolist()
+    assert picked.labeled.tolist() == Pool.build(frame, labels.to_numpy()).labeled.tolist()
+    assert picked.labeled.tolist() == Pool.build(frame, labels.set_axis(range(8))).labeled.tolist()
