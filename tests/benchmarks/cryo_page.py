@@ -65,9 +65,9 @@ def picking(frame: pd.DataFrame) -> str:
         said += [
             "",
             "*Marks put right*: `CryoMAE(recentre=True)` moves each exemplar to where it is most like the rotational "
-            "average of the others. The marks of apoferritin's micrograph 0, the reference of the first row, lie beside "
-            "the middles of their particles, those of micrograph 1 hardly. The synthetic ones are exact: there nothing "
-            "can be gained by moving them, and what is lost is in the table.",
+            "average of the others. The marks of apoferritin's micrograph 0, the reference of the first row, lie "
+            "beside the middles of their particles, those of micrograph 1 hardly. The synthetic ones are exact: "
+            "nothing can be gained there by moving them, and what is lost is in the table.",
         ]
         said += ["", "| set | variant | seeds | F1 (AP) | cryoMAE, same seeds |", "|---|---|---:|---:|---:|"]
         for (name, variant), part in more:
