@@ -18,7 +18,7 @@ import hashlib
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,8 @@ def record(name: str, seed: int, method: str, got: Measures, **more: Any) -> dic
 def picking(name: str, data: runs.Set, seed: int) -> Records:
     """Both rivals, the masked autoencoder alone, and cryoMAE."""
     out = [record(name, seed, method, got) for method, got in runs.rivals(data, seed).items()]
-    for method, settings in (("cryoMAE", {}), ("MAE only", {"lam": 0.0})):
+    of: list[tuple[str, dict[str, Any]]] = [("cryoMAE", {}), ("MAE only", {"lam": 0.0})]
+    for method, settings in of:
         began = time.process_time()
         model = runs.picker(data, seed, **settings)
         fitted = time.process_time()
@@ -158,7 +159,7 @@ def foreign(kind: str, seed: int) -> Records:
             bought = {f"bought_{n}": int((curve[-1] == n).sum() - (curve[0] == n).sum()) for n in (1, 2)}
             found = {**base, "foreign": mode, "asked": strategy, "start_ap": start, "end_ap": end, **bought}
             if strategy == "margin":
-                again, embeddings = refit(made.pool, model, data.pictures, curve[-1], foreign=mode)  # type: ignore[arg-type]
+                again, embeddings = refit(made.pool, model, data.pictures, curve[-1], foreign=mode)
                 anew = runs.Pooled(made.pool, made.truth, made.first, embeddings)
                 there = again.embed(unseen.pictures, windows.centres)
                 found["refit_ap"] = runs.window_ap(runs.trained(anew, curve[-1], foreign=mode), there, truth)
@@ -206,7 +207,7 @@ def cells() -> dict[str, Callable[[], Records]]:
     return out
 
 
-def computed(journal: Path, cells: dict[str, Callable[[], Records]]) -> dict[str, Records]:
+def computed(journal: Path, cells: Mapping[str, Callable[[], Records]]) -> dict[str, Records]:
     """What the journal has, and after it what these cells give that it has not."""
     done = {line["cell"]: line["records"] for line in read_jsonl(journal)[0]}
     for name, compute in cells.items():

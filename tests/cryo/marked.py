@@ -130,8 +130,9 @@ def disc_centres(mask: Values, diameter: float, shape: tuple[int, int]) -> Value
         )
     far = ndimage.gaussian_filter(ndimage.distance_transform_edt(np.pad(_on(mask), 1, mode="edge"))[1:-1, 1:-1], 1.0)
     at = np.argwhere((far == ndimage.maximum_filter(far, 3)) & (far >= FULL * radius))
-    at = at[np.argsort(-far[at[:, 0], at[:, 1]], kind="stable")].astype(np.float64)
-    chosen = at[spaced(at, FULL * radius)]
+    at = at[np.argsort(-far[at[:, 0], at[:, 1]], kind="stable")]
+    places: Values = at.astype(np.float64)
+    chosen = places[spaced(places, FULL * radius)]
     return (chosen + 0.5) / factors - 0.5
 
 
