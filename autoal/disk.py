@@ -98,8 +98,8 @@ def folder_whole(path: Path) -> Iterator[Path]:
     path = Path(os.path.abspath(path))
     made = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.mkdir()
     try:
+        made.mkdir()
         yield made
         for each in made.rglob("*"):
             if each.is_dir():

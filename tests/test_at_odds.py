@@ -27,6 +27,7 @@ from autoal.cli import FAILED, INTERRUPTED, WRONG, main
 from tests.commands import COMMANDS, NAMES, PLACES, SHORT, is_sound, journals, make_home, small_disk
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+EACH = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("cryo") else name for name in SHORT]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def interrupted_after(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", EACH)
 def test_an_interrupt_is_said_and_the_same_command_goes_on(
     here: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +105,7 @@ def process_of(arguments: list[str], folder: Path, **named: Any) -> subprocess.P
 # --- readers, terminals, alphabets ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", EACH)
 def test_a_reader_that_has_gone_changes_nothing(
     here: Path, name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +123,7 @@ def test_a_reader_that_has_gone_changes_nothing(
     assert name != "query to the output" or len(Session.open(here / "s").pending) == 6
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", EACH)
 def test_a_terminal_without_the_letters(here: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """LANG=C, as cron has it, and no terminal at all."""
     monkeypatch.chdir(here)
@@ -173,7 +174,7 @@ def a_small_disk(place: Path, size: str) -> Iterator[Path]:
         yield disk
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", EACH)
 def test_a_folder_that_is_read_only(
     home: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +194,7 @@ def test_a_folder_that_is_read_only(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 3000, 30_000])
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", EACH)
 def test_a_full_disk(
     home: Path,
     tmp_path: Path,
@@ -225,7 +226,7 @@ def test_a_full_disk(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", EACH)
 def test_a_lock_that_a_dead_process_left(here: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
     for folder in ("s", "run"):
@@ -277,7 +278,7 @@ def test_two_of_each_command_at_once(here: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", EACH)
 def test_a_clock_that_runs_backwards(here: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
     began, calls = time.time(), [0]

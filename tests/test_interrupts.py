@@ -16,6 +16,7 @@ import pytest
 
 from autoal import Session
 from autoal.cli import FAILED, INTERRUPTED, main
+from autoal.errors import InvalidInput
 from autoal.terminal import interrupts_heeded
 from tests.commands import CONFIG
 from tests.session.killed import told
@@ -90,6 +91,28 @@ def test_a_session_that_was_made_before_the_interrupt_goes_on(
     monkeypatch.undo()
     assert main(shlex.split(said.split("go on with autoal ")[1])) == 0
     assert len(Session.open(tmp_path / "s").pending) == 4
+
+
+@pytest.mark.parametrize("moment", ["pathlib.Path.write_text", "shutil.rmtree"])
+def test_a_session_whose_making_is_interrupted_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Also between the making of its folder and the first file in it, and while that is taken away again."""
+    import importlib
+
+    owner, name = moment.rsplit(".", 1)
+    place = Path if owner == "pathlib.Path" else importlib.import_module(owner)
+    real, calls = getattr(place, name), iter(range(100))
+
+    def once(*arguments: Any, **named: Any) -> Any:
+        if next(calls) == 0:
+            raise KeyboardInterrupt
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(place, name, once)
+    with pytest.raises((KeyboardInterrupt, InvalidInput)):
+        Session.create(tmp_path / "s", X, ids=NAMES[:3])
+    assert os.listdir(tmp_path) == []
 
 
 def test_answers_that_were_taken_back_are_not_taken_back_twice(

@@ -312,30 +312,32 @@ def being_made(path: Path) -> Iterator[Folder]:
     with contextlib.suppress(OSError):
         _clear_abandoned(path)
     made = Folder(path.with_name(f".{path.name}.{secrets.token_hex(4)}.new"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made.path.mkdir()
-        (made.path / MARK).write_text(_mark(path), encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: a NUL, or half of a surrogate pair, in the name
-        said = getattr(error, "strerror", None) or error
-        raise RunError(f"nothing can be written into {shown(str(path.parent))} ({said}); {REMEDY}") from error
-    with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
+    with contextlib.ExitStack() as last:
+        last.callback(shutil.rmtree, made.path, ignore_errors=True)  # where an interrupt comes before, or in the midst
         try:
-            (made.path / "checkpoints").mkdir()
-            yield made
-            _sync(made.path)
-            os.rename(made.path, path)
-            sync_folder(path.parent)
-            with contextlib.suppress(OSError):  # the session is there
-                (path / MARK).unlink()
-        except OSError as error:
-            if error.filename2 is None and not isinstance(error, FileExistsError):
-                raise
-            raise RunError(
-                f"{path} was made by another process meanwhile; open it, or choose another folder"
-            ) from error
-        finally:
-            shutil.rmtree(made.path, ignore_errors=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.path.mkdir()
+            (made.path / MARK).write_text(_mark(path), encoding="utf-8")
+        except (OSError, ValueError) as error:  # ValueError: a NUL, or half of a surrogate pair, in the name
+            said = getattr(error, "strerror", None) or error
+            raise RunError(f"nothing can be written into {shown(str(path.parent))} ({said}); {REMEDY}") from error
+        with made.lock():  # whoever is killed in here leaves the folder to the next one to clear
+            try:
+                (made.path / "checkpoints").mkdir()
+                yield made
+                _sync(made.path)
+                os.rename(made.path, path)
+                sync_folder(path.parent)
+                with contextlib.suppress(OSError):  # the session is there
+                    (path / MARK).unlink()
+            except OSError as error:
+                if error.filename2 is None and not isinstance(error, FileExistsError):
+                    raise
+                raise RunError(
+                    f"{path} was made by another process meanwhile; open it, or choose another folder"
+                ) from error
+            finally:
+                shutil.rmtree(made.path, ignore_errors=True)
 
 
 def _mark(path: Path) -> str:

@@ -13,7 +13,7 @@ import pytest
 from tests.campaign.trust import PARTS
 
 ROOT = Path(__file__).parents[2]
-FEW = {"kills": 4, "runs": 3, "cuts": 40, "flips": 100, "files": 150, "disks": 2, "writers": 40, "asks": 8, "stops": 6}
+FEW = {"kills": 4, "runs": 3, "cuts": 40, "flips": 100, "files": 150, "disks": 2, "writers": 40, "asks": 8}
 FORKING = {"kills", "runs", "writers", "stops"}
 """Parts whose victims are forks: a fork of a process in which torch has started its threads waits for them for ever."""
 

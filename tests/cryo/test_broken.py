@@ -72,7 +72,9 @@ def test_a_picture_larger_than_memory_is_refused_before_it_is_unpacked(
         read_micrograph(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    "end", [pytest.param(KeyboardInterrupt, marks=pytest.mark.slow), OSError(28, "No space left on device")]
+)
 def test_windows_are_all_there_or_none_and_the_same_command_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, end: Any
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_summary_that_was_changed_is_refused(folder: Path, capsys: pytest.Capt
         assert run(folder, "pick", "--out", str(folder / "picks")) == 0  # as the message says
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_stops_no_picking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
     os.close(read)
