@@ -211,7 +211,10 @@ def compare(
     if config.suffix in DATA_FILES or config.is_dir():
         read = config_of_data(config, target, selectors.split(",") if selectors else None)
     elif target is not None or selectors is not None:
-        raise InvalidInput("--target and --selectors are for a data file; a config names its own")
+        raise InvalidInput(
+            f"got {str(config)!r} with --target or --selectors, which are for a data file ({', '.join(DATA_FILES)}) or "
+            "a folder of images by class; a config names its own"
+        )
     elif config.suffix == ".json":
         from autoal.experiment.runner import config_of_manifest
 
