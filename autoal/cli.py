@@ -484,7 +484,10 @@ def _compare(
     from autoal.experiment.plugins import make_selector
     from autoal.experiment.runner import run
     from autoal.experiment.shards import Shard, missing_cells
+    from autoal.session.folder import is_session
 
+    if is_session(folder):
+        raise InvalidInput(f"{folder} holds a session, of autoal query or label; name another folder with --out")
     part = Shard.parse(shard) if shard else None
     with _live(quiet) as progress:
         result = run(
