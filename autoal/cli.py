@@ -211,7 +211,10 @@ def compare(
     if config.suffix in DATA_FILES or config.is_dir():
         read = config_of_data(config, target, selectors.split(",") if selectors else None)
     elif target is not None or selectors is not None:
-        raise InvalidInput("--target and --selectors are for a data file; a config names its own")
+        raise InvalidInput(
+            f"got {str(config)!r} with --target or --selectors, which are for a data file ({', '.join(DATA_FILES)}) or "
+            "a folder of images by class; a config names its own"
+        )
     elif config.suffix == ".json":
         from autoal.experiment.runner import config_of_manifest
 
@@ -481,7 +484,10 @@ def _compare(
     from autoal.experiment.plugins import make_selector
     from autoal.experiment.runner import run
     from autoal.experiment.shards import Shard, missing_cells
+    from autoal.session.folder import is_session
 
+    if is_session(folder):
+        raise InvalidInput(f"{folder} holds a session, of autoal query or label; name another folder with --out")
     part = Shard.parse(shard) if shard else None
     with _live(quiet) as progress:
         result = run(

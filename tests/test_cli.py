@@ -298,4 +298,14 @@ def test_a_data_file_of_ones_own_is_compared_with_one_command(
     assert main(["compare", str(tmp_path / "leaves.csv"), "--out", str(tmp_path / "x"), *common]) == WRONG
     error = capsys.readouterr().err
     assert "species" in error and "--target" in error and "label=" not in error  # which columns there are
-    assert main(["compare", "configs/smoke.toml", "--target", "species"]) == WRONG
+    frame.to_csv(tmp_path / "tabbed.tsv", index=False, sep="\t")
+    assert main(["compare", str(tmp_path / "tabbed.tsv"), "--target", "specis", "--out", str(tmp_path / "x")]) == WRONG
+    assert "did you mean 'species'" in capsys.readouterr().err
+    np.save(tmp_path / "pool.npy", X)
+    assert main(["query", str(tmp_path / "s"), "--pool", str(tmp_path / "pool.npy"), "--batch-size", "2"]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "yield.npz"), "--out", str(tmp_path / "s"), *common]) == WRONG
+    assert "holds a session" in capsys.readouterr().err
+    for other in ("configs/smoke.toml", str(tmp_path / "leaves.xlsx")):
+        assert main(["compare", other, "--target", "species"]) == WRONG
+        assert ".tsv" in capsys.readouterr().err

@@ -67,10 +67,10 @@ def load_dataset(
     """A data set with its labels, by name or by path.
 
     Names are those of `dataset_names()`; the folder of a set in `$AUTOAL_DATA` may be left out where that is
-    unambiguous (`letter` for `classification/letter`). Paths are an `.npz` file with X and y, a `.csv` or `.parquet`
-    file (`label` names the column of labels), or a folder with one subfolder of images per class (resized to
-    `size`). Texts become TF-IDF reduced to 256 columns, or what `encoder` makes of them, the name of a model of the
-    package sentence-transformers. Nothing is fetched from the network unless `download` is true.
+    unambiguous (`letter` for `classification/letter`). Paths are an `.npz` file with X and y, a `.csv`, `.tsv`
+    or `.parquet` file (`label` names the column of labels), or a folder with one subfolder of images per class
+    (resized to `size`). Texts become TF-IDF reduced to 256 columns, or what `encoder` makes of them, the name of a
+    model of the package sentence-transformers. Nothing is fetched from the network unless `download` is true.
 
     Raises UnknownName, DataMissing where data is known but not on disk, InvalidInput where it cannot be read.
 
@@ -89,9 +89,11 @@ def load_dataset(
     path = Path(name).expanduser()
     if path.is_dir():
         return read_image_folder(path, size)
-    if path.suffix not in (".npz", ".csv", ".parquet"):
+    if path.suffix not in (".npz", ".csv", ".tsv", ".parquet"):
         if isinstance(name, Path) or path.is_file():
-            raise InvalidInput(f"got {text!r}; wanted an .npz, .csv or .parquet file, or a folder of images by class")
+            raise InvalidInput(
+                f"got {text!r}; wanted an .npz, .csv, .tsv or .parquet file, or a folder of images by class"
+            )
         unset = "" if os.environ.get("AUTOAL_DATA") else (
             "AUTOAL_DATA is not set: it names the folder of further data sets, and without it only those of the "
             "package are known, and files by their path"

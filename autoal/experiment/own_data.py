@@ -10,7 +10,7 @@ from autoal.experiment.config import ExperimentConfig, parse_config
 
 __all__ = ["DATA_FILES", "config_of_data"]
 
-DATA_FILES = (".npz", ".csv", ".parquet")
+DATA_FILES = (".npz", ".csv", ".tsv", ".parquet")
 _CLASSES = ("autoal", "uniform", "random", "margin", "entropy", "badge", "kcenter", "typiclust", "uncertainty_herding")
 _TARGETS = ("autoal", "uniform", "random", "bald", "lcmd", "kmeans", "kcenter", "typiclust", "maxherding")
 FEWEST = 60
