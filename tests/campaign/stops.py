@@ -89,6 +89,11 @@ def _session(folder: Path, name: str = "s") -> Any:
     return session.labeled, session.pending, session.skipped
 
 
+def _batch(path: Path) -> list[Any]:
+    """The last three points: a batch that is written afterwards stands behind what was open before it."""
+    return pd.read_csv(path).tail(3).drop(columns="rank").fillna("").to_numpy().tolist()
+
+
 def _text(*names: str) -> Callable[[Path, End], Any]:
     return lambda folder, end: [(folder / name).read_bytes() for name in names]
 
@@ -105,7 +110,7 @@ RESULTS: dict[str, Callable[[Path, End], Any]] = {
     "merge": _text("new/journal.jsonl", "new/scores.csv"),
     "report": _text("run/report.md", "run/scores.csv"),
     "report of a session": _text("s/labels.csv"),
-    "query": lambda folder, end: (_session(folder), *_text("batch.csv")(folder, end)),
+    "query": lambda folder, end: (_session(folder), _batch(folder / "batch.csv")),
     "query to the output": lambda folder, end: _session(folder),
     "query anew": lambda folder, end: _session(folder, "new"),
     "tell": lambda folder, end: _session(folder),

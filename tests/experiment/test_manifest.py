@@ -60,7 +60,7 @@ def test_a_manifest_gives_the_same_journal_bit_for_bit(manifest: Path, tmp_path:
 
 def test_other_data_are_refused_by_name(manifest: Path, tmp_path: Path) -> None:
     small_set(tmp_path / "set.npz", moved=0.5)
-    task._load.cache_clear()  # as in another process
+    task.forget_data()  # as in another process
     with pytest.raises(RunError, match=r"made from other data:\n  data\.own: was"):
         config_of_manifest(manifest)
 

@@ -89,7 +89,7 @@ def test_inputs_are_scaled_by_the_training_part_and_missing_values_are_its_mean(
     X[:6, 1] = np.nan
     X[40:] = 1e6
     data = LabeledData("made", X, np.arange(60) % 2, np.array(["a", "b"]), test_index=np.arange(40, 60))
-    monkeypatch.setattr(task_module, "_load", lambda *_: data)
+    monkeypatch.setattr(task_module, "_data", lambda _: data)
     task = make_task(tiny(), tiny().datasets[0], 0)
     train = task.rows.take(slice(None))
     assert train.mean(dim=0) == pytest.approx([0.0, 0.0], abs=1e-5)
@@ -102,7 +102,7 @@ def test_groups_stay_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     data = LabeledData(
         "made", np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2, np.array(["a", "b"]), group=group
     )
-    monkeypatch.setattr(task_module, "_load", lambda *_: data)
+    monkeypatch.setattr(task_module, "_data", lambda _: data)
     task = make_task(tiny(standardize=False), tiny().datasets[0], 0)
     trained, sizes = np.unique(group[task.ids.numpy()], return_counts=True)
     assert 0 < len(trained) < 12

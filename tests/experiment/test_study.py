@@ -84,7 +84,7 @@ def test_test_labels_are_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     def study(y: np.ndarray, folder: str) -> Any:
         data = LabeledData("iris", iris.X, y, iris.classes, test_index=held)
-        monkeypatch.setattr(task_module, "_load", lambda *_: data)
+        monkeypatch.setattr(task_module, "_data", lambda _: data)
         return run_study(config(trials=2), make_selector, tmp_path / folder)
 
     wrong = iris.y.copy()
