@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from autoal.errors import InvalidInput
+from autoal.errors import AutoALWarning, InvalidInput
 from autoal.experiment.config import ExperimentConfig, parse_config
 
 __all__ = ["DATA_FILES", "config_of_data"]
@@ -47,8 +48,15 @@ def config_of_data(
             f"the labels of {str(path)!r} hold {held}; wanted two classes or more, with four labels of each or more on "
             "average: is it the right column?"
         )
+    if labels < len(data):
+        warnings.warn(
+            f"{len(data) - labels} of {len(data)} rows of {str(path)!r} have no label, and take no part: a comparison "
+            "plays the labelling over again, and needs to know each answer",
+            AutoALWarning,
+            stacklevel=2,
+        )
     pictures = isinstance(data.X, np.ndarray) and data.X.ndim > 2
-    training = round(0.6 * len(data))
+    training = round(0.6 * labels)
     batch = min(10, max(1, training // 40))
     classes = 0 if data.classes is None else len(data.classes)
     first = min(20, training // 4) if regression else 2 * classes
