@@ -1,7 +1,7 @@
 """How well annotators agree on the points that several of them answered.
 
-Two annotators: Cohen's kappa (Cohen 1960, by scikit-learn), agreement beyond chance. More, and regressions:
-Krippendorff's alpha (Krippendorff 2011, by the library krippendorff, extra `annotators`), which does not want every
+Two annotators: Cohen's kappa (Cohen 1960), agreement beyond chance; worked out here, since scikit-learn, which has it too,
+takes a second to import, and `autoal tell` half of one. More, and regressions: Krippendorff's alpha (Krippendorff 2011, by the library krippendorff, extra `annotators`), which does not want every
 annotator to have answered every point; nominal for classes, interval for numbers. 1 is perfect, 0 is chance.
 """
 
@@ -66,13 +66,15 @@ def agreement_of(votes: Votes, task: str) -> Agreement | None:
 
 
 def _kappa(votes: Votes, people: list[str], labels: list[Label]) -> tuple[float, str]:
-    from sklearn.metrics import cohen_kappa_score
-
     if len(labels) < 2:
         return math.nan, "not defined, since all answers are the same"
     number = {label: place for place, label in enumerate(labels)}
-    first, second = ([number[made[who]] for made in votes.values()] for who in people)
-    return float(cohen_kappa_score(first, second)), ""
+    table = np.zeros((len(labels), len(labels)))
+    for made in votes.values():
+        table[number[made[people[0]]], number[made[people[1]]]] += 1
+    shares = table / table.sum()
+    chance = float(shares.sum(axis=0) @ shares.sum(axis=1))
+    return float((shares.trace() - chance) / (1 - chance)), ""
 
 
 def _alpha(votes: Votes, people: list[str], labels: list[Label], task: str) -> tuple[float, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from autoal import Session
 from autoal.cli import WRONG, main
@@ -243,3 +244,13 @@ def test_votes_of_many_are_told_in_any_order(tmp_path: Path) -> None:
     for name, person, label in reversed(made):
         other.tell(name, label, annotator=person, on_conflict="majority")
     assert one.labeled == other.labeled and one.votes == other.votes and one.skipped == other.skipped == {}
+
+
+def test_cohens_kappa_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    for classes in (2, 3, 7):
+        first = rng.integers(classes, size=40)
+        second = np.where(rng.random(40) < 0.6, first, rng.integers(classes, size=40))
+        votes = {i: {"ann": f"c{a}", "bob": f"c{b}"} for i, (a, b) in enumerate(zip(first, second, strict=True))}
+        found = agreement_of(votes, "classification")
+        assert found is not None and found.value == pytest.approx(cohen_kappa_score(first, second))
