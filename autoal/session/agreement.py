@@ -1,8 +1,9 @@
 """How well annotators agree on the points that several of them answered.
 
-Two annotators: Cohen's kappa (Cohen 1960), agreement beyond chance; worked out here, since scikit-learn, which has it too,
-takes a second to import, and `autoal tell` half of one. More, and regressions: Krippendorff's alpha (Krippendorff 2011, by the library krippendorff, extra `annotators`), which does not want every
-annotator to have answered every point; nominal for classes, interval for numbers. 1 is perfect, 0 is chance.
+Two annotators: Cohen's kappa (Cohen 1960), agreement beyond chance; worked out here, since scikit-learn, which has it
+too, takes a second to import, and `autoal tell` half of one. More, and regressions: Krippendorff's alpha (Krippendorff
+2011, by the library krippendorff, extra `annotators`), which does not want every annotator to have answered every
+point; nominal for classes, interval for numbers. 1 is perfect, 0 is chance.
 """
 
 from __future__ import annotations
