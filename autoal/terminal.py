@@ -58,15 +58,19 @@ def interrupts_heeded() -> Iterator[None]:
         if issubclass(what.exc_type, KeyboardInterrupt):
             again = threading.Timer(0.01, _interrupt)
             again.daemon = True
+            waiting.append(again)
             again.start()
         else:
             before(what)
 
+    waiting: list[threading.Timer] = []
     before, sys.unraisablehook = sys.unraisablehook, heeded
     try:
         yield
     finally:
         sys.unraisablehook = before
+        for again in waiting:  # what was to be interrupted has ended
+            again.cancel()
 
 
 def _interrupt() -> None:

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pandas as pd
@@ -47,8 +48,15 @@ def here(home: Path, tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
-    """As Ctrl-C at that moment, wherever the program is."""
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    """As Ctrl-C at that moment, wherever the command is; once it has ended nothing is interrupted."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        while frame is not None and frame.f_code is not main.__code__:
+            frame = frame.f_back
+        if frame is not None:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
