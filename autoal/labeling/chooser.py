@@ -84,6 +84,7 @@ class InProcess:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C is for the page; this ends with its input
         )
         threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
 
